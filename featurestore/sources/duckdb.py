@@ -23,21 +23,26 @@ if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
 ROWS, LONG_ROWS = 1 << 18, 1 << 14
-"""Of a batch; fewer where a row may be long, since a list has any length."""
+"""Of a batch; fewer where a row may be long, since a list has any length, or has many columns."""
+CELLS, LEAST_ROWS = 1 << 22, 1 << 11
 TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM", "UHUGEINT"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
 MOST_MEMORY, LEAST_MEMORY = 512_000_000, 64_000_000
 """Bytes that DuckDB may take: without a limit it keeps what four fifths of the machine's memory hold of a file."""
+_BLOCKS = 2 << 18  # bytes of a column that a thread of DuckDB has in memory: blocks of two groups of rows
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
     assert isinstance(source.settings, DatabaseSettings), "made by the type's own read_settings"
-    share = 4 if source.settings.query is None else 2  # a query may sort or join
+    quarter, half, most = (
+        min(MOST_MEMORY, max(LEAST_MEMORY, int(folders.memory * share))) for share in (0.25, 0.5, 0.8)
+    )
     read = partial(
         read_duckdb,
         needed=named_in_files(source),
-        memory=min(MOST_MEMORY, max(LEAST_MEMORY, folders.memory // share)),
+        memory=quarter if source.settings.query is None else half,  # a query may sort or join
+        wide_memory=most,
         spill=folders.state / "spill",
     )
     return DatabaseFiles(folders, source, given, read, log=".wal")
@@ -55,11 +60,13 @@ def read_duckdb(
     rows: int = ROWS,
     wait_seconds: float = WAIT_SECONDS,
     memory: int = MOST_MEMORY,
+    wide_memory: int = MOST_MEMORY,
     spill: Path | None = None,
 ) -> Iterator[Batch]:
     """The rows of one snapshot, at least one batch. Raises SourceError.
 
     A query that sorts or joins more than fits into ``memory`` (bytes) writes the rest to the folder ``spill``.
+    A table with so many columns that a few blocks of each are more may take ``wide_memory``.
     """
     import duckdb
     import pyarrow as pa
@@ -73,6 +80,12 @@ def read_duckdb(
             names = connection.sql(f"SELECT * FROM {settings.rows} LIMIT 0").columns
             chosen = select_columns(names, columns, name) or names[:1]
             unread = others(names, chosen)
+            blocks = _BLOCKS * len(chosen) + LEAST_MEMORY // 2
+            if blocks > memory:
+                memory = max(memory, min(blocks, wide_memory))
+                connection.execute(
+                    f"SET memory_limit = '{memory // 1_000_000}MB'; SET threads = 1"
+                )  # each has its own blocks
             types = _types(connection, chosen, settings)
             statement = select(chosen, settings, as_text=[one for one, kind in types.items() if kind in TEXTS])
             of_bits = [one for one, kind in types.items() if kind == "BIT"]
@@ -81,6 +94,7 @@ def read_duckdb(
             yield _with_bits(batch_of(empty.select(held), name, unread=unread), of_bits)
             first = 1
             rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
+            rows = min(rows, max(CELLS // len(chosen), LEAST_ROWS))
             for batch in connection.sql(statement).to_arrow_reader(rows):
                 _refuse_long(batch.select(held), name)
                 yield _with_bits(batch_of(batch.select(held), name, first, unread=unread), of_bits)

@@ -7,7 +7,7 @@ memory, or what the file's writer put together: a batch of an Arrow stream, the 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -16,12 +16,13 @@ import polars as pl
 
 from featurestore.atomic import replace_atomically
 from featurestore.dialect import STANDARD, Dialect
-from featurestore.errors import SourceError, UsageError, output_error, quoted_os_error
+from featurestore.errors import SourceError, UsageError, did_you_mean, output_error, quoted_os_error
 from featurestore.tables.batch import Batch
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
 from featurestore.tables.formats import refuse_foreign
 from featurestore.tables.json_types import read_json_types
+from featurestore.tables.parts import with_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,8 +85,19 @@ def _reporting_errors(path: Path | None) -> Iterator[None]:
 
 
 def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Dialect) -> Iterator[pl.DataFrame]:
-    frames = _frames_of(stream, name, form, rows, dialect)
-    yield from frames if not dialect.null else (Batch(name, frame).with_nulls(dialect.null).frame for frame in frames)
+    for frame in _frames_of(stream, name, form, rows, dialect):
+        batch = Batch(name, frame).with_nulls(dialect.null) if dialect.null else Batch(name, frame)
+        yield (_renamed(batch, dialect.renamed) if dialect.renamed else batch).frame
+
+
+def _renamed(batch: Batch, in_file: Mapping[str, str]) -> Batch:
+    """The columns by their new names. Raises SourceError for a name that the file does not have."""
+    batch = with_parts(batch, in_file.values())
+    for new, old in in_file.items():
+        if old not in batch.frame.columns:
+            near = did_you_mean(old, batch.frame.columns)
+            raise SourceError(f"has no column {old!r}, which is to be called {new!r}", where=batch.origin, hint=near)
+    return batch.renamed(in_file)
 
 
 def _frames_of(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Dialect) -> Iterator[pl.DataFrame]:

@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, cast
 import polars as pl
 
 from featurestore.errors import SourceError, UsageError, did_you_mean, os_reason
+from featurestore.tables.packed import inner_name
 from featurestore.tables.text import csv_cells, json_lines
 
 Format = Literal["csv", "parquet", "arrow", "ndjson"]
@@ -24,6 +25,7 @@ FORMATS: dict[str, Format] = {
     ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
     ".jsonl": "ndjson", ".ndjson": "ndjson", ".json": "ndjson",
 }  # fmt: skip
+_TEXT: dict[str, Format] = {".tsv": "csv", ".txt": "csv"}  # read, not written: nobody says what is between fields
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # at the beginning of a text file it is not part of it
 
 # An Arrow stream has no magic of its own: it begins with the mark that comes before each of its messages.
@@ -32,12 +34,16 @@ _ROWS = 65_536  # written at a time as text
 
 
 def format_of(path: str | Path, *, packed: bool = False) -> Format:
-    """The format that a file's name says; with ``packed`` text may be gzipped: ``.csv.gz``. Raises UsageError."""
+    """The format that a file's name says. Raises UsageError.
+
+    With ``packed``, as what is read may be, text may be packed (``.csv.gz``) and called as people call tables of text.
+    """
     suffix = Path(path).suffix.lower()
-    if packed and suffix == ".gz":
-        inner = FORMATS.get(Path(path).with_suffix("").suffix.lower())
-        if inner in ("csv", "ndjson"):
-            return inner
+    if packed:
+        inner = Path(inner_name(Path(path).name)).suffix.lower()
+        found = _TEXT.get(inner) or FORMATS.get(inner)
+        if found in ("csv", "ndjson"):
+            return found
     if suffix not in FORMATS:
         raise UsageError(
             f"{suffix} says no format that can be read or written" if suffix else "has no suffix that says its format",

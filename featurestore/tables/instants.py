@@ -69,7 +69,7 @@ def read_instants(
     elif kind == pl.String:
         parsed = parse_times(column, times)
         micros, naive = pl.Series(parsed.micros).set(pl.Series(~parsed.valid), None), parsed.naive & parsed.valid
-        if times == ISO_8601:
+        if times.format is None and times.unit is None:
             dates = (column.str.strip_chars(" ").str.len_bytes() == len("2024-01-31")).to_numpy()
     else:
         raise UsageError(
@@ -79,10 +79,11 @@ def read_instants(
         )
     what = "is not a time" if kind == pl.String else "is not in the years 1 to 9999"
     bad = micros.is_null()
-    hint = f"its column is read as {times.format or times.unit}"
+    written = times.format or times.unit
+    hint = f"its column is read as {written}"
     if kind == pl.String and bad.any() and is_no_day(str(column[int(bad.arg_true()[0])])):
         hint = "there is no such day or time"
-    elif times == ISO_8601:
+    elif written is None:
         hint = _way_out(column, bad) or ISO
     _refuse(column, bad, what, hint, table, first_row)
     if zone is not None:

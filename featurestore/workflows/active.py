@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from featurestore.frozen import frozen
-from featurestore.versioning.folder.files import Active, versions_of
+from featurestore.versioning.folder.files import Active, called_now, versions_of
+
+ActiveInput = Callable[[str], str | None]
+"""Gives the SHA-256 of an input's active version, by its name; None where it has none."""
 
 
 @frozen
@@ -27,7 +30,16 @@ def active_version(promoted: Active | None, last_committed: Callable[[], str | N
     return ActiveVersion(last_committed())
 
 
-def fitting_version(folder: Path, feature: str, active: Callable[[str], str | None]) -> str | None:
+def active_input(folder: Path, name: str, active: ActiveInput) -> str | None:
+    """The active version of an input, which may have another name now than the code that takes it says.
+
+    Until the store has its history under the new name, it is asked by the old one.
+    """
+    found = active(called_now(folder, name))
+    return active(name) if found is None else found
+
+
+def fitting_version(folder: Path, feature: str, active: ActiveInput) -> str | None:
     """The SHA-256 of a request-time feature's newest version of whose inputs all versions are active; None without one.
 
     ``folder`` is ``features/.versions``, and ``active`` gives the active version of an input by its name. Raises
@@ -38,6 +50,6 @@ def fitting_version(folder: Path, feature: str, active: Callable[[str], str | No
     for name in reversed(versions_of(folder, feature)):
         version = read_version(name.path)
         inputs = version.feature.inputs
-        if inputs and all(active(item.name) == item.sha256 for item in inputs):
+        if inputs and all(active_input(folder, item.name, active) == item.sha256 for item in inputs):
             return version.sha256
     return None

@@ -12,9 +12,10 @@ from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
+from featurestore.workflows.active import ActiveInput
 from featurestore.workflows.lives import Lives
 from featurestore.workflows.references import active_sha256, bind
-from featurestore.workflows.request_time import ActiveInput, active_file, pinned_files, request_time_names
+from featurestore.workflows.request_time import active_file, pinned_files, request_time_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def followers_of(project: Project, store: OfflineStore, lives: Lives, version: S
 
     for name in request_time_names(project, lives):
         newest = _newest(project, name)
-        if newest is None or all(item.name != version.id.feature for item in newest.feature.inputs):
+        if newest is None or version.id.feature not in _inputs_of(project, newest):
             continue
         try:
             found = active_file(project, name, after)
@@ -83,6 +84,10 @@ def _bound(project: Project, store: OfflineStore, lives: Lives) -> Iterator[Stor
     for file in pinned_files(project, lives):
         with suppress(UsageError):  # an input without history: a read of the feature says so
             yield from bind(project, store, lives, file).inputs
+
+
+def _inputs_of(project: Project, file: VersionFile) -> set[str]:
+    return {files.called_now(project.versions, item.name) for item in file.feature.inputs}
 
 
 def _newest(project: Project, name: str) -> VersionFile | None:

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from shlex import quote
 from typing import Any
+from unicodedata import normalize
 
 from featurestore.dialect import Dialect
 from featurestore.errors import UsageError
@@ -21,16 +22,19 @@ _TIMES = ("format", "unit", "timezone", "ambiguous", "nonexistent")
 def read_label_dialect(settings: Mapping[str, Any], place: str) -> Dialect:
     """The dialect of settings as ``[sources.NAME]`` has them; ``place`` is what messages call them.
 
-    Names of columns are given where they are asked for, not by ``rename``. Raises ConfigError naming the setting.
+    Raises ConfigError naming the setting.
     """
     table = TomlTable(settings, place).allow(*CSV, *WORDS, "columns")
     columns = table.get("columns", dict, {})
-    formats = {}
+    formats, renamed = {}, {}
     for name in columns:
         if not isinstance(columns[name], dict):
             raise table.error("columns", f"must have a table for {name!r}", _EXAMPLE)
-        formats[name] = read_time_format(TomlTable(columns[name], place, f"columns.{name}").allow(*_TIMES))
-    return read_dialect(table, CSV, formats, {})
+        column = TomlTable(columns[name], place, f"columns.{name}").allow(*_TIMES, "rename")
+        formats[name] = read_time_format(column)
+        if (in_file := column.text("rename")) is not None:
+            renamed[normalize("NFC", name)] = normalize("NFC", in_file)
+    return read_dialect(table, CSV, formats, renamed)
 
 
 def as_flags(setting: str, column: str) -> str:
@@ -65,6 +69,8 @@ def parse_settings(texts: Iterable[str], place: str = "--dialect") -> dict[str, 
 
 
 def _value(text: str) -> Any:
+    if text == "\\t":  # as --delimiter takes it, which a shell passes on in two characters
+        return "\t"
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

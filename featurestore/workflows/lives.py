@@ -53,6 +53,10 @@ class Lives:
             return False
         return files.read_retired(self.folder, name) is None
 
+    def is_left(self, name: str) -> bool:
+        """Whether a feature is not used any more, or its file is damaged, so that this is not known."""
+        return self.damage(name) is not None or self.retired(name) is not None
+
     def note(self, name: str) -> str | None:
         """What to say wherever a feature is used that is not declared any more; None for any other."""
         if name in self.declared:

@@ -63,7 +63,9 @@ def bind(project: Project, store: OfflineStore, lives: Lives, file: VersionFile)
     inputs = []
     with store.reading():
         for item in file.feature.inputs:
-            stored = store.versions(item.name)
+            now = files.called_now(project.versions, item.name)
+            stored = [version for version in store.versions(now) if version.id.sha256 == item.sha256]
+            stored = stored or store.versions(item.name)  # its history was not carried over yet
             version = _with_history(project, stored, item.sha256, f"{item.name}@{item.sha256[:12]}")
             inputs.append(replace(version, max_age=lives.max_age(version)))
     return BoundVersion(file, tuple(inputs))

@@ -44,6 +44,7 @@ class RenameResult:
     """What a rename did, or would do. ``changed`` is False where the feature had the new name already.
 
     ``versions`` are the numbers of the version files that were copied, ``history`` what the store carried over.
+    ``warnings`` name the request-time features that have it as an input, whose code has to say the new name.
     """
 
     old: str
@@ -52,6 +53,7 @@ class RenameResult:
     edits: tuple[LineEdit, ...] = ()
     versions: tuple[int, ...] = ()
     history: CarriedHistory | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def rename(project: Project, offline: OfflineStore, old: str, new: str, *, dry_run: bool = False) -> RenameResult:
@@ -72,8 +74,9 @@ def rename(project: Project, offline: OfflineStore, old: str, new: str, *, dry_r
         edits = () if done else _edits(project, tree, declared[old], new)
         named = [name.number for name in files.versions_of(project.versions, old)]
         brings = not files.versions_of(project.versions, new)
+        warnings = tuple(_said_of_inputs(registry, old, new))
         if dry_run:
-            return RenameResult(old, new, not done, edits, tuple(named) if brings else ())
+            return RenameResult(old, new, not done, edits, tuple(named) if brings else (), warnings=warnings)
         if not done:
             sha256 = hash_feature(tree, declared[old], files.versions_of(project.versions, old)).sha256
             _write(project, declared[old], new, edits, sha256)
@@ -82,7 +85,17 @@ def rename(project: Project, offline: OfflineStore, old: str, new: str, *, dry_r
         carried = carry_versions(project, chosen, registry.names())
         history = carry_histories(offline, chosen, registry.names(), commit_of(project.root))
     changed = not done or bool(carried or history)
-    return RenameResult(old, new, changed, edits, tuple(named) if carried else (), history[0] if history else None)
+    copied, carried_over = tuple(named) if carried else (), history[0] if history else None
+    return RenameResult(old, new, changed, edits, copied, carried_over, warnings)
+
+
+def _said_of_inputs(registry: Registry, old: str, new: str) -> Iterator[str]:
+    for feature in registry.features:
+        if any(item.name == old for item in feature.inputs):
+            yield (
+                f"{feature.name} has the input {old} ({feature.place}): write {new} in its inputs= and where its code "
+                f"names the column {old}; until then its declaration is broken, and its locked versions are served"
+            )
 
 
 def _check(project: Project, registry: Registry, old: str, new: str) -> None:

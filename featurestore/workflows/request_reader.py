@@ -15,12 +15,13 @@ from featurestore.arguments import REQUEST_TIME
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError, did_you_mean
 from featurestore.evaluation.request_fields import FieldValue, from_text, from_value
-from featurestore.model import EntityType, Input, Json, Scalar
+from featurestore.model import EntityType, Json, Scalar
 from featurestore.online.format import OnlineValue
 from featurestore.online.tables import Pointers
 from featurestore.serving.decoding import ServedValue, Status
 from featurestore.serving.reader import Reader, look_up
 from featurestore.tables.values import json_value
+from featurestore.versioning.folder.files import called_now
 from featurestore.workflows.lives import Lives
 from featurestore.workflows.request_time import active_file, is_request_time, read_named, request_time_names
 
@@ -217,8 +218,13 @@ class RequestReader:
 
         from featurestore.evaluation.request_time import load_computation
 
+        def online_name(item: str) -> str:
+            """What an input is called online: its code may have a former name, and so may readers until they sync."""
+            now = called_now(self._project.versions, item)
+            return now if now in pointers.features else item
+
         def active(item: str) -> str | None:
-            pointer = pointers.features.get(item)
+            pointer = pointers.features.get(online_name(item))
             return None if pointer is None else pointer.sha256
 
         file = read_named(self._project, name, wanted) if wanted else active_file(self._project, name, active)
@@ -228,7 +234,7 @@ class RequestReader:
             )
         if file.feature.entity_type.name != entity_type.name:
             raise UsageError(f"{name} is a feature of {file.feature.entity_type.name}, not of {entity_type.name}")
-        references = tuple(f"{item.name}@{item.sha256}" for item in file.feature.inputs)
+        references = tuple(f"{online_name(item.name)}@{item.sha256}" for item in file.feature.inputs)
         kinds = _kinds(file, pointers, entity_type, references)
         computation = load_computation(file, kinds)
         locked = file.packages.get("polars")
@@ -304,18 +310,19 @@ def _kinds(
     """The types of a version's inputs. Raises UsageError for one that is not online."""
     kinds: dict[str, Scalar] = {}
     for item, reference in zip(file.feature.inputs, references, strict=True):
-        if item.name in pointers.features and not _is_online(pointers, item):
+        name = reference.partition("@")[0]
+        if name in pointers.features and not _is_online(pointers, name, item.sha256):
             raise UsageError(
-                f"{item.name}@{item.sha256[:12]}, an input of {file.feature.name}@{file.number}, is not online",
+                f"{name}@{item.sha256[:12]}, an input of {file.feature.name}@{file.number}, is not online",
                 hint="run featurestore sync, or ask for the version that fits what is",
             )
         kinds[item.name] = look_up(pointers, entity_type.name, [reference]).features[0].kind
     return kinds
 
 
-def _is_online(pointers: Pointers, item: Input) -> bool:
-    pointer = pointers.features[item.name]
-    return item.sha256 in (pointer.sha256, *(other.sha256 for other in pointer.others))
+def _is_online(pointers: Pointers, name: str, sha256: str) -> bool:
+    pointer = pointers.features[name]
+    return sha256 in (pointer.sha256, *(other.sha256 for other in pointer.others))
 
 
 def _check_fields(loaded: Collection[Loaded], request: GivenRequest | None) -> None:

@@ -6,7 +6,7 @@ of it is used with those and no others. Reads files only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,32 +16,34 @@ from featurestore.frozen import frozen
 from featurestore.model import Feature, StoredVersion
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
-from featurestore.workflows.active import active_version, fitting_version
+from featurestore.workflows.active import ActiveInput, active_input, active_version, fitting_version
 from featurestore.workflows.lives import Lives
 
 if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
-
-ActiveInput = Callable[[str], str | None]
-"""Gives the SHA-256 of an input's active version, by its name; None where it has none."""
 
 
 @frozen
 class BoundVersion:
     """A version of a request-time feature, and the stored versions of its inputs, in their order.
 
-    ``max_age`` of an input is the one that holds for it now.
+    ``max_age`` of an input is the one that holds for it now. One that was renamed has its new name.
     """
 
     file: VersionFile
     inputs: tuple[StoredVersion, ...]
 
+    @property
+    def named(self) -> list[tuple[str, StoredVersion]]:
+        """The inputs by the names that the code has for them."""
+        return [(item.name, version) for item, version in zip(self.file.feature.inputs, self.inputs, strict=True)]
+
 
 def request_time_names(project: Project, lives: Lives) -> list[str]:
-    """The request-time features that are declared, and those whose code is gone and that were not retired."""
-    gone = (name for name in files.features_of(project.versions) if lives.is_removed(name))
+    """The request-time features that are declared, and those that were not retired and whose code is gone or broken."""
     found = [name for name, feature in lives.declared.items() if feature.at_request]
-    return sorted([*found, *(name for name in gone if _newest_is_at_request(project, name))])
+    others = (name for name in files.features_of(project.versions) if name not in lives.declared)
+    return sorted([*found, *(n for n in others if not lives.is_left(n) and _newest_is_at_request(project, n))])
 
 
 def is_request_time(project: Project, lives: Lives, name: str) -> bool:
@@ -73,7 +75,7 @@ def active_file(project: Project, name: str, active: ActiveInput) -> VersionFile
     if not names:
         raise UsageError(f"{name} has no versions yet", hint=f"run featurestore lock {name}")
     inputs = read_version(names[-1].path).feature.inputs
-    without = [item.name for item in inputs if active(item.name) is None]
+    without = [item.name for item in inputs if active_input(project.versions, item.name, active) is None]
     if without:
         text = f"{name} can't be computed: its input {without[0]} has no active version"
         raise UsageError(text, hint=f"run featurestore ingest {without[0]}")

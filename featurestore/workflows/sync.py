@@ -32,7 +32,7 @@ from featurestore.versioning.folder.files import features_of
 from featurestore.workflows.erasure.completion import complete_if_broken_off, refuse_set_back
 from featurestore.workflows.followers import bound_versions
 from featurestore.workflows.lives import Lives, read_lives
-from featurestore.workflows.references import active_sha256, active_versions
+from featurestore.workflows.references import active_sha256, active_versions, bind
 from featurestore.workflows.request_time import active_file, is_request_time
 
 Mode = Literal["full", "incremental"]
@@ -255,7 +255,7 @@ def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) ->
     if not is_request_time(project, lives, name):
         return [name]
     file = active_file(project, name, lambda item: active_sha256(project, offline, item))
-    return [item.name for item in file.feature.inputs]
+    return [version.id.feature for version in bind(project, offline, lives, file).inputs]
 
 
 def usable_features(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import featurestore
@@ -23,6 +28,8 @@ WRITTEN: dict[str, tuple[bytes, list[str]]] = {
     "null": (GOOD.encode() + b"NA,2024-03-01T00:00:00Z,b\n", ['null=["NA", "-"]']),
     "unit": (GOOD.replace("2024-03-01T00:00:00Z", "1709251200000").encode(), ["columns.at.unit=ms"]),
     "format": (GOOD.replace("2024-03-01T00:00:00Z", "1/3/2024").encode(), ["columns.at.format=%d/%m/%Y"]),
+    "rename": (GOOD.replace(",at,", ",zeit,").encode(), ["columns.at.rename=zeit"]),
+    "tabs": (GOOD.replace(",", "\t").encode(), ["delimiter=\\t"]),
     "ambiguous": (
         GOOD.replace("2024-03-01T00:00:00Z", "2024-10-27 02:30").encode(),
         ["columns.at.timezone=Europe/Paris", "columns.at.ambiguous=latest"],
@@ -119,3 +126,38 @@ def test_python_takes_the_same_settings(ingested: Folder) -> None:
     assert found["age_share"].to_list() == [0.51]
     with pytest.raises(ConfigError, match="nul is not a known key"):
         store.historical_features(path, ["age_share"], timestamp_column="at", dialect={"nul": ["-"]})
+
+
+def test_a_time_beside_a_zone_of_its_column_names_the_format_that_takes_it(ingested: Folder) -> None:
+    said = join(
+        ingested, GOOD.replace("2024-03-01T00:00:00Z", "31/12/2024").encode(), "columns.at.timezone=UTC", code=4
+    )
+    assert "--format-of 'at=%d/%m/%Y'" in said
+
+
+def test_a_name_that_the_file_does_not_have_is_said(ingested: Folder) -> None:
+    said = join(ingested, GOOD.encode(), "columns.when.rename=att", code=4)
+    assert "labels.csv: has no column 'att', which is to be called 'when'" in said
+    assert "did you mean 'at'?" in said
+
+
+def test_a_part_of_an_object_is_a_column_of_labels(ingested: Folder) -> None:
+    line = '{"patient_id": "001", "visit": {"at": "2024-03-01T00:00:00Z"}}\n'
+    (ingested.root / "labels.jsonl").write_text(line)
+    given = ("--dialect", "columns.at.rename=visit.at", "--format", "csv")
+    assert ingested.run("join", str(ingested.root / "labels.jsonl"), *JOIN, *given).out.endswith(",0.51\n")
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "labels.csv.gz": gzip.compress, "labels.csv.bz2": bz2.compress, "labels.csv.xz": lzma.compress,
+    "labels.csv.zst": lambda data: pa.compress(data, codec="zstd", asbytes=True), "labels.CSV.GZ": gzip.compress,
+    "labels.txt": bytes,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_labels_are_what_their_name_says_inside(name: str, ingested: Folder) -> None:
+    (ingested.root / name).write_bytes(PACKED[name](GOOD.encode()))
+    assert (
+        ingested.run("join", str(ingested.root / name), *JOIN).out.splitlines()[1] == "001,2024-03-01T00:00:00Z,a,0.51"
+    )

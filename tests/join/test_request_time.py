@@ -209,15 +209,24 @@ def test_a_data_set_records_the_question_and_is_made_again(made: Folder, store: 
 NOT_ROW_WISE = {
     'pl.col("dose").sum()': "sum() may look at other rows",
     'pl.col("dose") - pl.col("dose").shift(1)': "shift() may look at other rows",
-    'pl.col("dose").map_batches(lambda x: x)': "a Python function",
+    'pl.col("dose").map_batches(lambda x: x)': "map_batches() may look at other rows",
     'pl.col("dose").rank().over("age_share")': "over() may look at other rows",
+}
+OF_OTHER_COLUMNS = {
     'pl.col("chol") * 2': "asks for the column 'chol', which is neither an input nor a field",
     "pl.all() * 2": "gives several columns, or does not name",
 }
 
 
 @pytest.mark.parametrize("expression", NOT_ROW_WISE)
-def test_what_is_not_row_by_row_is_refused(project: Folder, expression: str) -> None:
+def test_code_that_is_not_row_by_row_is_not_locked(project: Folder, expression: str) -> None:
+    project.write({"features/request.py": FEATURES.replace('pl.col("dose") / pl.col("age_share")', expression)})
+    project.run("ingest", "age_share")
+    assert NOT_ROW_WISE[expression] in project.json("lock", code=2)["error"]["message"]
+
+
+@pytest.mark.parametrize("expression", OF_OTHER_COLUMNS)
+def test_what_asks_for_other_columns_is_refused(project: Folder, expression: str) -> None:
     project.write({"features/request.py": FEATURES.replace('pl.col("dose") / pl.col("age_share")', expression)})
     project.run("ingest", "age_share")
     project.run("lock")
@@ -225,7 +234,7 @@ def test_what_is_not_row_by_row_is_refused(project: Folder, expression: str) -> 
     error = project.json(
         "join", str(project.root / "labels.csv"), "-f", "dose_share", "--timestamp-column", "at", code=4
     )
-    assert NOT_ROW_WISE[expression] in error["error"]["message"]
+    assert OF_OTHER_COLUMNS[expression] in error["error"]["message"]
     assert ".versions/dose_share/0001-" in error["error"]["where"]
 
 

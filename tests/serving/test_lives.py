@@ -332,6 +332,46 @@ def test_a_rename_shows_its_edits_and_is_done_once(shop: Folder) -> None:
     assert shop.json("join", "labels.csv", "--timestamp-column", "at", "-f", "@model", "--dry-run")
 
 
+def test_what_is_computed_from_a_renamed_feature_goes_on_being_served(shop: Folder) -> None:
+    scaled = """
+
+@feature(entity_type="patient", data_type="float", inputs=["age_share"], request={"k": "float"})
+def scaled() -> pl.Expr:
+    return pl.col("age_share") * pl.col("k")
+"""
+    shop.write({"features/cardiac.py": TWO + scaled})
+    shop.run("lock")
+    shop.run("sync")
+    ask = ("get", "patient", "001", "-f", "scaled", "--request", "k=2")
+
+    def served() -> tuple[int, float]:
+        found = shop.json(*ask)["entities"][0]["features"]["scaled"]
+        return found["version"], found["value"]
+
+    before = served()
+    warning = "scaled has the input age_share (features/cardiac.py:"
+    assert warning in shop.json("rename", "age_share", "age_part", "--dry-run")["warnings"][0]
+    assert f"warning: {warning}" in shop.run("rename", "age_share", "age_part").err
+    assert served() == before, "its declaration is broken, its version is not"
+    shop.run("sync")
+    assert served() == before, "the input is online under its new name alone"
+    shop.edit("features/cardiac.py", 'inputs=["age_share"]', 'inputs=["age_part"]')
+    shop.edit("features/cardiac.py", 'pl.col("age_share")', 'pl.col("age_part")')
+    assert served() == before
+    shop.run("lock")
+    assert served() == (before[0] + 1, before[1])
+    shop.run("promote", "scaled", str(before[0]))
+    assert served() == before
+    shop.edit("features/cardiac.py", 'pl.col("age") / 100', 'pl.col("age") / 10')
+    shop.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-02-01T12:00:00Z,50,\n"})
+    shop.run("ingest")
+    shop.run("sync")
+    assert served() == (before[0], 1.0), "what is new reaches the version of the input that it is bound to"
+    shop.write({"asked.csv": "patient_id,at,k\n001,2024-02-02T00:00:00Z,2\n"})
+    joined = shop.run("join", "asked.csv", "--timestamp-column", "at", "-f", "scaled").out
+    assert joined.splitlines()[1] == "001,2024-02-02T00:00:00Z,2,1.0"
+
+
 def test_a_function_that_others_call_keeps_its_name(shop: Folder) -> None:
     shop.write({"features/use.py": 'from importlib import import_module\n\nsame = "chol_level"\n'})
     shop.run("rename", "chol_level", "chol")

@@ -19,7 +19,7 @@ import pytest
 from featurestore.errors import ConfigError, SourceError
 from featurestore.sources.databases import DatabaseSettings
 from featurestore.sources.duckdb import read_duckdb
-from featurestore.sources.sqlite import read_sqlite
+from featurestore.sources.sqlite import BATCH_BYTES, read_sqlite
 from tests.conftest import Folder
 from tests.sources.conftest import Shop, Shops
 
@@ -272,3 +272,34 @@ def test_an_offer_of_a_known_file_opens_no_database(kind: str, shops: Shops) -> 
     )
     done = subprocess.run([sys.executable, "-c", script, shop.root], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_batches_of_long_rows_have_few_of_them(shops: Shops) -> None:
+    """However many rows a file has, so many bytes of it are in memory; no row is lost where a text is not UTF-8."""
+    shop = shop_of(shops, "sqlite")
+    with closing(sqlite3.connect(shop.root / "visits.db")) as connection:
+        connection.execute("CREATE TABLE visits (id INTEGER, text TEXT)")
+        connection.executemany("INSERT INTO visits VALUES (?, ?)", ((n, "x" * 100_000) for n in range(1_000)))
+        connection.execute("INSERT INTO visits VALUES (1000, CAST(x'ff' AS TEXT))")
+        connection.commit()
+    settings = shop.source.settings
+    assert isinstance(settings, DatabaseSettings)
+    read = list(read_sqlite(shop.root / "visits.db", "visits.db", settings, None, nothing, print))
+    assert [id_ for batch in read for id_ in batch.frame["id"]] == list(range(1_000))
+    assert [row.row for batch in read for row in batch.unreadable] == [1_001]
+    assert max(batch.frame.estimated_size() for batch in read) < 2 * BATCH_BYTES
+
+
+def test_a_wide_table_of_duckdb_is_read_with_little_memory(shops: Shops) -> None:
+    """Of each column DuckDB holds blocks at once, and a batch has fewer rows of many columns."""
+    shop = shop_of(shops, "duckdb")
+    columns = ", ".join(f"hash(n + {at}) AS c{at}" for at in range(100))
+    make_duckdb(shop.root / "visits.db", f"CREATE TABLE visits AS SELECT n AS id, {columns} FROM range(150000) r(n)")
+    settings = shop.source.settings
+    assert isinstance(settings, DatabaseSettings)
+    given = (shop.root / "visits.db", "visits.db", settings, None, nothing, print)
+    with pytest.raises(SourceError, match="needs more than the 40 MB"):
+        list(read_duckdb(*given, memory=40_000_000, wide_memory=40_000_000))
+    read = list(read_duckdb(*given, memory=40_000_000, wide_memory=90_000_000))
+    assert [id_ for batch in read for id_ in batch.frame["id"]] == list(range(150_000))
+    assert max(batch.frame.height for batch in read) < 50_000

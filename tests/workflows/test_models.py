@@ -71,7 +71,10 @@ def test_promote_names_the_models_that_get_other_values(trained: Folder) -> None
     trained.edit("features/cardiac.py", "/ 100", "/ 99")
     trained.run("ingest")
     assert trained.json("promote", "age_share", "1", "--dry-run")["models"] == ["churn", "pinned"]
-    assert "churn, pinned get values of this version" in trained.run("promote", "age_share", "1").out
+    assert (
+        "models that name no version of it get values of this one: churn, pinned"
+        in trained.run("promote", "age_share", "1").out
+    )
     assert trained.json("promote", "age_share", "1")["models"] == []
 
 

@@ -33,6 +33,8 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = rename(project, session.offline(project), old, new, dry_run=dry_run)
+    for warning in result.warnings:
+        session.warn(warning)
     session.show(
         lambda: json.lives.rename_document(result, dry_run=dry_run),
         lambda: text.lives.rename_lines(result, dry_run=dry_run),

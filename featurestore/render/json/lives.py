@@ -23,6 +23,7 @@ def rename_document(result: RenameResult, *, dry_run: bool) -> dict[str, Json]:
         "versions": list(result.versions),
         "history": None if history is None else {"versions": history.versions, "rows": history.rows},
         "dry_run": dry_run,
+        "warnings": list(result.warnings),
     }
 
 

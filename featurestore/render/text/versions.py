@@ -21,7 +21,8 @@ def promote_lines(result: PromoteResult, *, dry_run: bool) -> RenderableType:
         lines.append(line(f"online readers now get this version; {plural(result.entities_written, 'value')} written"))
     if result.models:
         verb = "would get" if dry_run else "get"
-        lines.append(line(f"{', '.join(result.models)} {verb} values of this version: they name none themselves"))
+        whose = f"models that name no version of it {verb} values of this one"
+        lines.append(line(f"{whose}: {', '.join(result.models)}"))
     if result.followers.moved:
         verb = "would be" if dry_run else "is"
         lines += [

@@ -307,6 +307,15 @@ def read_retired(folder: Path, feature: str) -> Retired | None:
         raise VersionFileError(f"does not say since when: {exc}", where=str(path), hint=hint) from exc
 
 
+def called_now(folder: Path, feature: str) -> str:
+    """The name that a feature has now, however often it was renamed. Raises VersionFileError for a damaged file."""
+    passed = {feature}
+    while (retired := read_retired(folder, feature)) is not None and retired.renamed_to not in (None, *passed):
+        feature = str(retired.renamed_to)
+        passed.add(feature)
+    return feature
+
+
 def write_retired(folder: Path, feature: str, retired: Retired) -> None:
     """Retires a feature. Its version files stay."""
     facts = {"since": format_instant(retired.since), "renamed_to": retired.renamed_to}

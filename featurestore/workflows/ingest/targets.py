@@ -250,7 +250,7 @@ def _bound(project: Project, features: Iterable[Feature]) -> Mapping[str, list[s
     found: dict[str, list[str]] = {}
     for file in pinned_files(project, read_lives(project)):
         for item in file.feature.inputs:
-            found.setdefault(item.name, []).append(item.sha256)
+            found.setdefault(files.called_now(project.versions, item.name), []).append(item.sha256)
     return found
 
 

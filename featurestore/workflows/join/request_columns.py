@@ -151,11 +151,11 @@ class RequestColumns:
 
     def _compute(self, item: ResolvedFeature, batch: LabelBatch, joined: pl.DataFrame) -> pl.Series:
         assert item.bound is not None
-        inputs = item.bound.inputs
-        computation = load_computation(item.bound.file, {each.id.feature: each.data_type.kind for each in inputs})
+        kinds = {name: each.data_type.kind for name, each in item.bound.named}
+        computation = load_computation(item.bound.file, kinds)
         columns = [
-            joined[self._columns[_whose(ResolvedFeature("", each, role=item.role), item)]].alias(each.id.feature)
-            for each in inputs
+            joined[self._columns[_whose(ResolvedFeature("", each, role=item.role), item)]].alias(name)
+            for name, each in item.bound.named
         ]
         columns += [self._field(item, name, batch) for name in computation.feature.request]
         columns.append(request_times(batch.instants))
