@@ -45,7 +45,7 @@ class RowsOnce:
         columns = [rows[name] for name in (*keys, "computed_at")]
         places = [place_of(column) for column in columns]
         if self._rows is None or places != self._places:
-            self._columns, self._places, self._rows = columns, places, _look_at(rows.select(keys), rows["computed_at"])
+            self._columns, self._places, self._rows = columns, places, _look_at(rows, keys)
         return self._rows
 
 
@@ -62,7 +62,7 @@ class RowValues:
         self._keys = list(keys)
         self.values = SpillingColumn(None if memory is None else memory // SHARE_OF_MEMORY)
         self._last: tuple[object, ...] | None = None
-        self._once = once or RowsOnce()
+        self._once = once
         self.memory = memory
         self.entities = 0
         self.first: int | None = None
@@ -75,7 +75,7 @@ class RowValues:
         self.values.add(rows["value"])
         if not rows.height:
             return
-        found = self._once.of(rows, self._keys)
+        found = _look_at(rows, self._keys) if self._once is None else self._once.of(rows, self._keys)
         self.entities += found.entities - int(found.first_entity == self._last)
         self._last = found.last_entity
         if found.first is not None and found.last is not None:
@@ -83,8 +83,8 @@ class RowValues:
             self.last = found.last if self.last is None else max(found.last, self.last)
 
 
-def _look_at(entities: pl.DataFrame, computed_at: pl.Series) -> _Rows:
-    times = computed_at.cast(pl.Datetime("us")).to_physical()
+def _look_at(rows: pl.DataFrame, keys: Sequence[str]) -> _Rows:
+    entities, times = rows.select(keys), rows["computed_at"].cast(pl.Datetime("us")).to_physical()
     first, last = times.min(), times.max()  # None where all are null
     return _Rows(
         int(key_changes(entities).sum()), entities.row(0), entities.row(-1),

@@ -319,6 +319,11 @@ class HistoryWriter(Protocol):
         """Raises the FeatureError that `write` would raise for this frame. Changes nothing."""
         ...
 
+    @property
+    def refuses_times_alone(self) -> bool:
+        """Whether `refuse` says of the rows with the first and the last times what it says of all."""
+        ...
+
     def pairs(
         self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
     ) -> pl.DataFrame:

@@ -12,11 +12,18 @@ from featurestore.model import StoredVersion
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
 _DAY = 86_400_000_000
+_TIMED = ("computed_at", "value")
+
+
+def outermost_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows those with the first and the last times: what `refuse_impossible` says of all of them."""
+    times = (frame[name] for name in _TIMED if isinstance(frame.schema[name], pl.Datetime | pl.Date))
+    return frame[sorted({at for each in times for at in (each.arg_min(), each.arg_max()) if at is not None})]
 
 
 def refuse_impossible(version: StoredVersion, frame: pl.DataFrame) -> None:
     """Raises FeatureError naming the entity of the first time that is outside, in ``computed_at`` or ``value``."""
-    for name in ("computed_at", "value"):
+    for name in _TIMED:
         kind = frame.schema[name]
         if not isinstance(kind, pl.Datetime | pl.Date):
             continue

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import polars as pl
 
 from featurestore.errors import from_os_error, quoted_os_error
+from featurestore.tables.identity import Place, place_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_Block = tuple[int, int]  # where it begins in a file, and how many bytes it has
 
 
 @contextmanager
@@ -71,17 +74,35 @@ class SpilledFrames:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
+        self._shared: tuple[pl.DataFrame, list[Place], _Block] | None = None
         try:
             self._file = cast("BinaryIO", tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  # see above
         except OSError as exc:
             raise from_os_error(exc) from exc
 
-    def write(self, frame: pl.DataFrame) -> SpilledFrame:
+    def write(self, frame: pl.DataFrame, *, shared: Sequence[str] = ()) -> SpilledFrame:
+        """Writes a frame. The columns ``shared``, which come first, are written once for frames that follow each other
+        and have the very same ones in memory.
+        """
+        if not shared:
+            return SpilledFrame(self, (self._write(frame),), frame.height)
+        common = frame.select(shared)
+        places = [place_of(column) for column in common]
+        if self._shared is None or self._shared[0].schema != common.schema or self._shared[1] != places:
+            # With the columns, so that no others come to lie at their places.
+            self._shared = common, places, self._write(common)
+        return SpilledFrame(self, (self._shared[2], self._write(frame.drop(shared))), frame.height)
+
+    def forget(self) -> None:
+        """Lets go of what the next frame might share."""
+        self._shared = None
+
+    def _write(self, frame: pl.DataFrame) -> _Block:
         try:
             start = self._file.tell()
             frame.write_ipc(self._file, compression="uncompressed")
             self._file.flush()
-            return SpilledFrame(self, start, self._file.tell() - start, frame.height)
+            return start, self._file.tell() - start
         except (OSError, pl.exceptions.PolarsError) as exc:
             refused = exc if isinstance(exc, OSError) else quoted_os_error(str(exc))
             if refused is None:
@@ -97,15 +118,15 @@ class SpilledFrames:
 
 @dataclass(frozen=True, slots=True)
 class SpilledFrame:
-    """A frame of so many rows on disk."""
+    """A frame of so many rows on disk; its columns lie in one block or in two."""
 
     spilled: SpilledFrames
-    start: int
-    size: int
+    blocks: tuple[_Block, ...]
     height: int
 
     def read(self) -> pl.DataFrame:
-        return self.spilled.read(self.start, self.size)
+        first, *others = (self.spilled.read(*block) for block in self.blocks)
+        return first.hstack([column for each in others for column in each]) if others else first
 
 
 class SpillingColumn:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from featurestore.errors import FeatureError
 from featurestore.offline.contract import OfflineStore
+from featurestore.offline.instants import outermost_rows, refuse_impossible
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 from tests.offline.conftest import Factory
 from tests.offline.history import START, frame, learn, version
@@ -106,3 +107,21 @@ def test_dates_outside_the_years_do_not_come_in(store: OfflineStore) -> None:
     )
     with store.writing("r1") as run, pytest.raises(FeatureError, match="value is not in the years"):
         run.write(of, rows)
+
+
+@given(st.lists(st.integers(-(2**62), 2**62) | st.none(), min_size=1, max_size=8), st.booleans())
+def test_the_outermost_rows_are_refused_where_all_are(times: list[int | None], of_value: bool) -> None:
+    schema = {"patient_id": pl.String(), "computed_at": pl.Datetime("us"), "value": pl.Datetime("us")}
+    columns = ([0] * len(times), times) if of_value else (times, [None] * len(times))
+    physical = {"patient_id": ["a"] * len(times), "computed_at": columns[0], "value": columns[1]}
+    rows = pl.DataFrame(physical, schema=dict.fromkeys(schema, pl.Int64) | {"patient_id": pl.String}).cast(
+        pl.Schema(schema)
+    )
+    found = []
+    for each in (rows, outermost_rows(rows)):
+        try:
+            refuse_impossible(version("datetime"), each)
+            found.append(False)
+        except FeatureError:
+            found.append(True)
+    assert found[0] == found[1] == any(at is not None and not MIN_INSTANT <= at <= MAX_INSTANT for at in times)

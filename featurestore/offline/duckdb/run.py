@@ -95,6 +95,8 @@ class DuckDBRun(SqlRun):
         self.append(version, frame, VALUE)
         return Written(frame.height, 0, 0, frame)
 
+    refuses_times_alone = True
+
     def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
 

@@ -122,6 +122,8 @@ class PostgresRun(SqlRun):
         if known:
             self.note_known(version.id)
 
+    refuses_times_alone = False
+
     def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
         _refuse_what_has_no_place(version, frame)

@@ -20,7 +20,8 @@ def write_parts(
 ) -> Iterator[tuple[Written, int]]:
     """Writes values that come in parts, as `write_compared` does. Raises FeatureError before anything is written."""
     for part in parts:
-        transaction.refuse(version, part.frame.read())
+        enough = part.outermost if transaction.refuses_times_alone else None
+        transaction.refuse(version, part.frame.read() if enough is None else enough)
         if part.comparison.checks is not None:
             _held(transaction, version, part.comparison, tolerance)
     done: list[tuple[pl.DataFrame, pl.DataFrame | None]] = []

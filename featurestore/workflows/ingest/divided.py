@@ -16,6 +16,7 @@ import polars as pl
 
 from featurestore.evaluation.results import FeatureValues
 from featurestore.model import Problem, VersionId
+from featurestore.offline.instants import outermost_rows
 from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.temporary import SpilledFrames
 from featurestore.tables.types import INSTANT, key_types
@@ -33,7 +34,7 @@ from featurestore.workflows.ingest.evaluating import (
     side_key,
 )
 from featurestore.workflows.ingest.news import Looking
-from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, within
+from featurestore.workflows.ingest.pairs import AT, FIRST, HIGH, LAST, LOW, Due, within
 from featurestore.workflows.ingest.plans import Plan
 from featurestore.workflows.ingest.problems import repeated_ids_problem, too_large_problem
 from featurestore.workflows.ingest.repeats import Repeats, find_repeats
@@ -298,6 +299,7 @@ class Divided:
                     )
                 return
             yield from self._unit(unit, divided, (own, part), collected, len(units), reach)
+            spilled.forget()
         for each in collected.values():
             if repeats is not None:
                 each.older += repeats.events.older
@@ -422,7 +424,9 @@ class _Collected:
         if self.nothing is None or (found.rows_computed and not self.rows):
             self.nothing, self.reason = values.frame.clear(), found.reason
         if not found.steps:
-            self.parts.append(ValuesPart(self.spilled.write(values.frame), found.comparison))
+            keys = self.plan.ready.target.feature.entity_type.key_names
+            written = self.spilled.write(values.frame, shared=[*keys, AT])
+            self.parts.append(ValuesPart(written, found.comparison, outermost_rows(values.frame)))
         for part in found.steps:
             steps = part.read()
             self.steps.append(steps.spilled(self.spilled))

@@ -116,7 +116,7 @@ def _search(columns: list[pl.Series], ends: Sequence[Place]) -> pl.Series:
     firsts = [end[0] for end in ends]
     values = pl.Series(firsts if rest else [at for at in firsts if at is not None], dtype=column.dtype)
     low = values.search_sorted(column, side="left").cast(pl.UInt32)
-    if not rest:
+    if not rest or (len(rest) == 1 and all(end[-1] is None for end in ends)):  # no entity is divided
         return low
     high = values.search_sorted(column, side="right").cast(pl.UInt32)
     unsure = low != high

@@ -96,10 +96,14 @@ class Frame(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ValuesPart:
-    """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs."""
+    """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs.
+
+    ``outermost`` are those of the first and last times among them, where they are known.
+    """
 
     frame: Frame
     comparison: Comparison
+    outermost: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
