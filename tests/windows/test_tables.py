@@ -186,3 +186,66 @@ ann 2026-05-09T00:00:00Z 60.0
 ann 2026-05-10T00:00:00Z -
 """,
     )
+
+
+EDGES = """
+import polars as pl
+
+from featurestore import feature
+
+AMOUNT = pl.col("amount")
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def total():
+    return AMOUNT.sum()
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def rows():
+    return pl.len()
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def most():
+    return AMOUNT.max()
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def shops():
+    return pl.col("shop").n_unique()
+
+
+@feature(entity_type="user", data_type="int", window="3650d")
+def ever():
+    return AMOUNT.sum()
+"""
+
+
+@pytest.mark.parametrize(
+    ("feature", "answers"),
+    [
+        ("total", "- - 4 4 9 5 0 0"),
+        ("rows", "- - 1 1 2 1 0 0"),
+        ("most", "- - 4 4 5 5 - -"),
+        ("shops", "- - 1 1 2 1 0 0"),
+        ("ever", "- - 4 4 9 9 9 9"),
+    ],
+)
+def test_both_ends_of_a_window_and_an_empty_one(shop: Folder, feature: str, answers: str) -> None:
+    """A row counts from its own instant on, and at the instant a window later no more. Of no rows an expression says
+    what it says: a sum is 0, an extreme null. Before the first row there is nothing."""
+    shop.write(
+        {
+            "features/shop.py": EDGES,
+            "data/a.csv": HEAD
+            + "1,u,2026-03-01T06:00:00Z,4,s,2026-03-01T06:00:00Z\n"
+            + "2,u,2026-03-02T05:59:59.999999Z,5,t,2026-03-02T06:00:00Z\n",
+        }
+    )
+    shop.run("ingest", feature)
+    instants = (
+        "2026-02-01T00:00:00Z", "2026-03-01T05:59:59.999999Z", "2026-03-01T06:00:00Z", "2026-03-02T05:59:59.999998Z",
+        "2026-03-02T05:59:59.999999Z", "2026-03-02T06:00:00Z", "2026-03-03T05:59:59.999999Z", "2026-04-01T00:00:00Z",
+    )  # fmt: skip
+    check(shop, feature, "\n".join(f"u {at} {value}" for at, value in zip(instants, answers.split(), strict=True)))
