@@ -110,6 +110,11 @@ def test_what_changes_before_it_later_changes_its_first_instant(
                 ORIGIN + rng.randint(-14, 8) * UNIT, rng.choice((-1, 0, 1, 2)), ORIGIN + 1_000 * number + n,
             )  # fmt: skip
             judge.files.setdefault(f"late{number}.csv", []).append(event)
+        if seed % 3 == 0 and not any(each.kind == "row" for each in judge.declared):
+            before = [(rows, e) for rows in judge.files.values() for e in rows if e.time < SINCE]
+            if before:  # a row of from before it vanishes from its file
+                rows, gone = rng.choice(before)
+                rows.remove(gone)
         if rng.random() < 0.3:
             judge.delete(rng.choice(ENTITIES), ORIGIN + rng.randint(-6, 26) * UNIT)
         judge.run()
