@@ -19,11 +19,13 @@ from featurestore.config import RESERVED_KEYS
 from featurestore.dialect import Dialect, TimeFormat
 from featurestore.errors import UsageError
 from featurestore.model import COLUMN_NAME, Scalar
+from featurestore.sources.catalogue import tables_of
 from featurestore.sources.detection import (
     Detected,
     Question,
     kind_of_column,
     sounds_like_id,
+    type_of_file,
 )
 from featurestore.tables.time_formats import guess_formats
 from featurestore.tables.written_times import parse_times
@@ -35,6 +37,7 @@ Ask = Callable[[Question], str]
 """Asks a person and returns one of the question's choices."""
 
 FEATURES = 3
+_ASKED_TABLES = 20  # more of them nobody reads through on a terminal
 _FEW, _OFTEN, _LEAST_ROWS = 10, 10, 50  # texts that a rule lists, rows for each on average, rows
 _LONGEST = 30  # letters of a category, and three words: longer ones are what somebody wrote
 _SERVER = re.compile(r"postgres(ql)?://|\$\{\w+\}$")
@@ -84,7 +87,7 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     Raises UsageError naming the flag for what the data leaves open, where ``ask`` is None; SourceError for what can't
     be read.
     """
-    found = _look(root, data, wishes)
+    found = _look(root, data, wishes, ask)
     if found.detected.sample.is_empty():
         what = "has no rows: nothing can be proposed from it"
         raise UsageError(what, where=found.name, hint="name data with rows")
@@ -124,12 +127,23 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     return Proposal(settings, HEAD + "".join(each.text(entity_type) for each in features), source, tuple(notes))
 
 
-def _look(root: Path, data: str | Path, wishes: Wishes) -> Data:
+def _look(root: Path, data: str | Path, wishes: Wishes, ask: Ask | None) -> Data:
     if isinstance(data, str) and _SERVER.match(data):
         from featurestore.workflows.server_at_hand import look_at_server  # it loads the drivers
 
         return look_at_server(data, wishes.table, wishes.decimal)
-    return look_at_files(root, Path(data), wishes.table, wishes.decimal)
+    path = Path(data)
+    return look_at_files(root, path, wishes.table or _asked_table(path, ask), wishes.decimal)
+
+
+def _asked_table(path: Path, ask: Ask | None) -> str | None:
+    """The table of a file that has a few, as somebody says who can be asked."""
+    source_type = type_of_file(path) if ask is not None and path.is_file() else None
+    if ask is None or source_type not in ("sqlite", "duckdb"):
+        return None
+    names = tables_of(path, source_type)
+    text = f"which table of {path.name} is it?"
+    return ask(Question("", tuple(names), text)) if 1 < len(names) <= _ASKED_TABLES else None
 
 
 def _with_names(wishes: Wishes, columns: Sequence[str]) -> Wishes:

@@ -448,3 +448,28 @@ def test_the_flag_to_paste_is_quoted(folder: Folder) -> None:
     folder.write({"orders.csv": "Customer Name,at,amount\na,2024-01-01,1\nb,2024-01-02,2\n"})
     said = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "orders.csv"), code=2).err
     assert "--key 'Customer Name'" in said
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_which_table_of_several_it_is_is_asked_and_elsewhere_refused(kind: str, folder: Folder) -> None:
+    path = folder.root / f"data.{kind}"
+    rows = (
+        "CREATE TABLE orders (user_id TEXT, n INT); INSERT INTO orders VALUES ('a', 1); CREATE TABLE users (id TEXT);"
+    )
+    with closing(sqlite3.connect(path) if kind == "sqlite" else duckdb.connect(str(path))) as connection:
+        for statement in rows.split(";"):
+            connection.execute(statement)
+        connection.commit()
+    asked: list[Question] = []
+
+    def answer(question: Question) -> str:
+        asked.append(question)
+        return question.choices[0]
+
+    proposed = init(folder.root / "shop", data=path, dry_run=True, ask=answer).proposal
+    assert proposed is not None
+    assert 'table = "orders"' in proposed.settings
+    assert (asked[0].text, asked[0].choices) == (f"which table of data.{kind} is it?", ("orders", "users"))
+    refused = folder.run("init", str(folder.root / "shop"), "--from", str(path), code=2).err
+    assert "has 2 tables: orders, users" in refused
+    assert "name one with --table" in refused
