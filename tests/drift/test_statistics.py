@@ -174,6 +174,6 @@ def test_rows_that_are_looked_at_once_are_those_of_each_feature(rows: list[tuple
 @pytest.mark.parametrize("size", [2, 65_536, 65_537, 200_000])
 def test_the_deviation_of_many_values_is_that_of_all_of_them(size: int) -> None:
     values = np.random.default_rng(size).normal(1e6, 3, size)
-    for given in (values, values.astype(np.int64)):
-        found = describe(column(given.tolist()), FLOAT if given.dtype.kind == "f" else INT)
-        assert found["std"] == pytest.approx(given.std(ddof=1), rel=1e-12)
+    for each in (values, values.astype(np.int64)):
+        found = describe(column(each.tolist()), FLOAT if each.dtype.kind == "f" else INT)
+        assert found["std"] == pytest.approx(each.std(ddof=1), rel=1e-12)
