@@ -321,7 +321,7 @@ class _Reading:
                 self._check_columns(batch.names, batch.origin)
             origin = batch.origin
             self._add(batch)
-        if first is not None and not self.opened.complete and self.names:
+        if rows and first is not None and not self.opened.complete and self.names:  # a deletion alone has no columns
             self._check_columns(list(self.names), first)
         for key, without in self.without_key.items():
             if key in self.names:

@@ -1,7 +1,10 @@
 """What `preview`, `doctor`, `show` and `status` say of a topic, and how its settings are read."""
 
+import json
+
 import pytest
 
+from featurestore import times
 from featurestore.errors import ConfigError
 from featurestore.sources.kafka.settings import read_settings
 from featurestore.toml import TomlTable
@@ -133,3 +136,51 @@ def test_a_record_without_a_payload_deletes_the_entity_of_its_key(shop: Shop) ->
     held = [(each["value"], each["computed_at"][:10]) for each in shop.folder.json("history", "amount", "a")["values"]]
     assert held == [(10, "2026-01-01"), (20, "2026-01-02"), (None, "2026-01-03"), (40, "2026-01-04")]
     assert {one["status"] for one in shop.folder.features("--full").values()} == {"unchanged"}
+
+
+WINDOW = """
+
+
+@feature(entity_type="customer", data_type="int", window="3d")
+def spend() -> pl.Expr:
+    return pl.col("amount").sum()
+
+
+@feature(entity_type="customer", data_type="float")"""
+
+
+def test_windows_are_over_a_stream_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Corrections replace their event, a row leaves when its time has passed, and a deletion ends what was to come."""
+    shop.edit('event_time = "at"', 'event_time = "at"\nid = ["number"]\nkey = "customer_id"\ntombstone = "delete"')
+    shop.folder.edit("features/shop.py", '\n\n@feature(entity_type="customer", data_type="float")', WINDOW)
+    first, day = 1_767_225_600_000_000, 86_400_000_000  # 2026-01-01
+
+    def send(number: int, at: int, amount: int) -> None:
+        row = {"number": number, "at": f"2026-01-{at:02}T00:00:00Z", "amount": amount}
+        shop.kafka.send(shop.topic, [json.dumps(row)], keys=["a"], at=first // 1_000)
+
+    def run(clock: int) -> None:
+        monkeypatch.setattr(times, "now", lambda: first + (clock - 1) * day)
+        assert shop.folder.features("spend")["spend"]["status"] == "ok"
+
+    def asked(*days: int) -> list[object]:
+        labels = "".join(f"a,2026-01-{at:02}T12:00:00Z\n" for at in days)
+        shop.folder.write({"labels.csv": f"customer_id,t\n{labels}"})
+        found = shop.folder.json("join", str(shop.folder.root / "labels.csv"), "-f", "spend", "--timestamp-column", "t")
+        return [row["spend"] for row in found["rows"]]
+
+    send(1, 2, 10)
+    send(2, 4, 5)
+    run(5)
+    assert asked(1, 2, 4, 5, 7) == [None, 10, 15, 5, 0]
+    send(1, 2, 30)  # a correction
+    send(3, 5, 1)
+    run(6)
+    assert asked(2, 4, 5, 6, 7, 8) == [30, 35, 6, 6, 1, 0]
+    assert shop.folder.features("spend", "--full")["spend"]["status"] == "unchanged"
+    shop.kafka.send(shop.topic, [None], keys=["a"], at=(first + 5 * day) // 1_000)
+    monkeypatch.setattr(times, "now", lambda: first + 6 * day)
+    shop.folder.features("amount")  # which fetches the deletion
+    assert asked(5, 6, 7, 8) == [6, None, None, None]
+    shop.folder.features("spend")
+    assert asked(5, 6, 7, 8) == [6, None, None, None]

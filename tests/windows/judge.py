@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -42,8 +43,7 @@ name = "{name}"
 [entity_types.card]
 keys = {{ card = "string" }}
 [sources.payments]
-type = "csv"
-path = "data/*.csv"
+{where}
 event_time = "at"
 updated_at = "updated"
 id = ["number"]
@@ -55,6 +55,7 @@ updated = {{ type = "datetime" }}
 steps = {kept}
 {more}
 """
+FILES = 'type = "csv"\npath = "data/*.csv"'
 Amounts = Sequence[int]
 Value = int | float | None
 MISSING = "missing"
@@ -172,6 +173,7 @@ class Judge:
     kept: int = 8
     name: str = "judged"
     more: str = ""
+    where: str = FILES
     clock: int = ORIGIN
     files: dict[str, list[Event]] = field(default_factory=dict)
     deletions: list[tuple[str, int]] = field(default_factory=list)
@@ -180,11 +182,14 @@ class Judge:
     known: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     synced: set[str] = field(default_factory=set)
 
+    forgets: ClassVar[bool] = True
+    """Whether a run sees that a row is gone."""
+
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "data").mkdir()
         (self.root / "features").mkdir()
-        toml = TOML.format(name=self.name, kept=self.kept, more=self.more)
+        toml = TOML.format(name=self.name, kept=self.kept, more=self.more, where=self.where)
         (self.root / "featurestore.toml").write_text(toml)
         code = "".join(each.code for each in self.declared)
         (self.root / "features" / "f.py").write_text(f"import polars as pl\nfrom featurestore import feature\n\n{code}")
@@ -370,7 +375,7 @@ class Player:
             new.append(Event(number, rng.choice(ENTITIES), time, rng.choice((-1, 0, 1, 1, 2)), ORIGIN + updated))
 
     def vanish(self, version: int) -> None:
-        if any(each.kind == "row" for each in self.judge.declared):
+        if not self.judge.forgets or any(each.kind == "row" for each in self.judge.declared):
             return  # what is made of a row alone stays when it is gone
         held = [each for each in self.judge.files.values() if each]
         if held:
@@ -434,11 +439,18 @@ class Player:
 
 
 def play(
-    root: Path, seed: int, monkeypatch: pytest.MonkeyPatch, *, length: int = 14, name: str = "judged", more: str = ""
+    root: Path,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    length: int = 14,
+    name: str = "judged",
+    more: str = "",
+    make: Callable[..., Judge] = Judge,
 ) -> int:
     """Plays one random history; returns how many answers were compared."""
     rng = random.Random(seed)
-    judge = Judge(root, monkeypatch, declare(rng), rng.choice((1, 1, 2, 3, 8)), name, more)
+    judge = make(root, monkeypatch, declare(rng), rng.choice((1, 1, 2, 3, 8)), name, more)
     player = Player(judge, rng)
     acts = (player.arrive, player.vanish, player.run, player.delete, player.ask, player.sync)
     for version in range(1, rng.randint(5, length)):

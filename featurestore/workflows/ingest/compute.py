@@ -27,7 +27,6 @@ from featurestore.workflows.ingest.problems import (
     problem_of,
     slice_problem,
     strict_error,
-    window_problem,
 )
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
@@ -239,10 +238,6 @@ class _SourceRun:
         due: list[Target] = []
         for target in self._targets:
             position = self._positions[target.version.id]
-            refusal = self._refuse_window(target)
-            if refusal is not None:
-                yield Failed(target, refusal)
-                continue
             if position is not None and self.is_current(target, print_):
                 yield self.unchanged(target, [position])
                 continue
@@ -256,10 +251,6 @@ class _SourceRun:
             return
         known = {target.version.id: self._positions[target.version.id] for target in due}
         yield from self._compute(due, known, opened, offer, pins)
-
-    def _refuse_window(self, target: Target) -> Problem | None:
-        """Why a window can't be computed in this run, or from this source."""
-        return None if target.feature.window is None or self.stream is None else window_problem(target)
 
     def find(self, copies: dict[str, Offer]) -> _Found:
         """What there is to read; asked of the source once in a run. Raises FeatureStoreError."""

@@ -121,8 +121,8 @@ def window_problem(target: Target) -> Problem:
     """A window over a source whose rows are not kept: they could not be looked at again when they leave."""
     return Problem(
         "declaration",
-        f"window= needs rows that can be read again one content at a time, and the source {target.source.name!r} "
-        f"({target.source.type}) is read as a whole",
+        f"window= looks at rows again when they leave the window, and the source {target.source.name!r} "
+        f"({target.source.type}) gives them only once",
         target.place,
         "write its rows to files, such as Parquet, and declare these as the source",
     )

@@ -17,7 +17,7 @@ from featurestore.config import Project
 from featurestore.errors import SourceError, from_os_error
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, KeyType, Scalar, Source, StoredVersion
-from featurestore.offline.contract import DroppedBatch, OfflineStore, RawBatch, RunTransaction
+from featurestore.offline.contract import UNTIL, VALUE, DroppedBatch, OfflineStore, RawBatch, RunTransaction
 from featurestore.progress import Progress
 from featurestore.sources.contract import ComparingSource, Content, Deletions, Fetched, Offer, RawPart, StreamSource
 
@@ -64,9 +64,7 @@ class Stream:
             pairs = marks.rename({"deleted_at": "computed_at"})
             for version in self.versions:
                 if version.entity_type == entity_type:
-                    held = transaction.pairs(version, marks.select(entity_type.key_names).unique())
-                    known = pairs.join(held, on=list(entity_type.key_names), how="semi")
-                    transaction.delete(version, known.join(held, on=pairs.columns, how="anti"))
+                    _delete(transaction, version, pairs)
 
     def tell(self) -> tuple[str, ...]:
         """Tells the source how far it was read; returns what to warn of."""
@@ -86,6 +84,32 @@ class Stream:
             batch = RawBatch(self.source.name, part.sequence, transaction.run_seq, part.rows, part.content, part.facts)
             transaction.put_raw(batch, stored_parts(part.path))
         transaction.set_source_position(self.source.name, self.fetched.cursor)
+
+
+def _delete(transaction: RunTransaction, version: StoredVersion, pairs: pl.DataFrame) -> None:
+    """Writes tombstones at the deletions (keys and computed_at) of entities that a version has, as `delete` does.
+
+    A version with steps has them at every later step too, and loses what was to come: the next evaluation of the entity
+    says what newer rows make of it.
+    """
+    import polars as pl
+
+    from featurestore.tables.types import INSTANT
+
+    names = list(version.entity_type.key_names)
+    gone = pairs.select(names).unique()
+    if version.steps:
+        lists = transaction.coming(version, gone)
+        now = pl.lit(transaction.learned_at, pl.Int64).cast(INSTANT)
+        transaction.append_rows(version, lists.filter(pl.col("op") == VALUE, pl.col("computed_at") <= now))
+        transaction.replace_coming(version, gone, lists.filter(pl.col("op") == UNTIL))
+    held = transaction.pairs(version, gone)
+    known = pairs.join(held, on=names, how="semi").join(held, on=pairs.columns, how="anti")
+    if version.steps:
+        first = pairs.group_by(names).agg(pl.col("computed_at").min().alias("first"))
+        later = held.filter(pl.col("op") == VALUE).join(first, on=names).filter(pl.col("computed_at") > pl.col("first"))
+        known = pl.concat([known, later.select(pairs.columns).cast(pairs.schema)]).unique(maintain_order=True)
+    transaction.delete(version, known)
 
 
 def stored_parts(path: Path) -> Iterator[bytes]:
