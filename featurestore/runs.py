@@ -6,6 +6,8 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 
+RENAME = "rename"  # stands in the place of a source where a history was carried over from a former name
+CARRIED = "carried over from "  # what the note of such a run begins with; the former name follows
 GONE = "details are no longer kept"  # the note of a run whose details went by `[log] keep`
 
 
@@ -29,3 +31,10 @@ def fewest_rejected(counts: Iterable[tuple[str, int]]) -> int:
     for source, count in counts:
         by_source[source] = max(by_source.get(source, 0), count)
     return sum(counted_once(by_source).values())
+
+
+def carried_from(source: str, note: str | None) -> str | None:
+    """The former name from which a run, of whose feature these are, carried the history over; None for any other."""
+    if source != RENAME or note is None or not note.startswith(CARRIED):
+        return None
+    return note.removeprefix(CARRIED)

@@ -76,8 +76,10 @@ _LAST_STATISTICS = (
 
 
 # The order of commits, whatever the clocks of the machines said; a run that committed nothing comes after the last one
-# that had begun before it.
-_IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at), 0) AS place FROM runs"
+# whose clock, which counts the others too, was before its own.
+_IN_ORDER = (
+    "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY coalesce(learned_at, started_at)), 0) AS place FROM runs"
+)
 
 
 DELETIONS_SINCE = 5  # the format that first had the table of marks

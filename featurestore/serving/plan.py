@@ -11,6 +11,7 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.online.contract import Pulse
 from featurestore.online.tables import Marker, Markers, Pointer, Pointers, Previous, version_entry
 from featurestore.serving.last_sync import LastSync
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import owner_of
 
 Role = Literal["active", "pinned", "previous", "bound"]
@@ -149,18 +150,38 @@ def marker_loss(marker: Marker, now: Situation) -> str | None:
         return f"the history was set back: its run {marker.run_seq} is not the one that was synced"
     if _has_other_history(marker, now):
         return "the history is not the one that was synced: something was erased, or it was replaced"
-    before = marker.pulse
-    if before.contents and before.contents != now.pulse.contents:
+    return pulse_loss(marker.pulse, now.pulse)
+
+
+def pulse_loss(before: Pulse, now: Pulse) -> str | None:
+    """What a store has lost between two looks at it, in words; None where it need not have lost anything."""
+    if before.contents and before.contents != now.contents:
         return "one of the servers of the online store has lost its values"
-    restarted = now.pulse.servers != before.servers
+    restarted = now.servers != before.servers
     # A server counts from zero again when it is restarted.
-    evicted = now.pulse.evicted - (0 if restarted else before.evicted)
+    evicted = now.evicted - (0 if restarted else before.evicted)
     if evicted > 0:
         return f"the online store has evicted {evicted:,} keys (its maxmemory-policy should be noeviction)"
     # A single server that loses values loses the markers with them; in a cluster the markers may be on another shard.
-    if restarted and max(now.pulse.shards, before.shards) > 1:
+    if restarted and max(now.shards, before.shards) > 1:
         return "a server of the online store was restarted or replaced, and may have lost values"
     return None
+
+
+LOAD_AGAIN = "the next featurestore sync loads them again"
+
+
+def describe_lost(expected: Collection[str], tables: OnlineTables, now: Pulse) -> str | None:
+    """What is not online any more since somebody synced it; None where nothing is known to be lost.
+
+    ``expected`` are the features that had values online at this checkout's last sync.
+    """
+    markers, pointers = tables.markers().versions, tables.pointers().features
+    gone = sorted(set(expected) - {name for name, pointer in pointers.items() if pointer.version in markers})
+    if gone:
+        return f"the online store has lost what was synced of {', '.join(gone)}"
+    losses = (pulse_loss(marker.pulse, now) for marker in markers.values() if marker.field is not None)
+    return next((loss for loss in losses if loss is not None), None)
 
 
 def steps_back(wanted: StoredVersion, pointer: Pointer, markers: Markers) -> bool:

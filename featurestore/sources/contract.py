@@ -287,6 +287,13 @@ class ErasableSource(StreamSource, Protocol):
         """
         ...
 
+    def whole_again(self, cursor: Cursor) -> Cursor:
+        """The position from which the next fetch brings all of what was taken out, as far as `reread` still has it.
+
+        Without it a reading by the same position might bring a part of it.
+        """
+        ...
+
 
 class ProjectFolders(Protocol):
     """The folders of a project that sources use, and about how many bytes of memory its commands may take."""

@@ -5,8 +5,10 @@ Nothing here changes or refuses a row, and nothing is fast: it runs for rejected
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -23,12 +25,13 @@ from featurestore.times import EPOCH, is_utc
 _LONGEST = 80
 _MOSTLY = 0.9
 _LOOKED_AT = 1_000
+_DIGITS = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
 
 
 def show(value: object) -> str:
     """A value as it is quoted in a reason."""
-    text = repr(value)
+    text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
@@ -44,7 +47,7 @@ def misfit_reason(value: object, target: ColumnType, kinds: pl.Series | None = N
     if target.kind in ("date", "datetime") and isinstance(value, str) and is_no_day(value):
         reason = f"{show(value)} is not a {target.kind}: there is no such day or time"
     if reason is None:
-        reason = f"{show(value)} is not {_a(target.kind)}{_as_written(target)}"
+        reason = f"{show(value)} is not {_a(target.kind)}{_as_written(target)}{_too_long(value, target)}"
         written = isinstance(value, str | int | float)
         setting = setting_for(str(value), target.kind, target.dialect) if written else None
         if setting is not None:
@@ -103,6 +106,17 @@ def _as_written(target: ColumnType) -> str:
     if target.times.unit is not None:
         return f": not a number of {target.times.unit} since 1970, years 1 to 9999"
     return ": ISO 8601, years 1 to 9999" if target.kind == "datetime" else ""
+
+
+def _too_long(value: object, target: ColumnType) -> str:
+    """Why a number is none of the type, where that is for its size alone."""
+    written = str(value)
+    if target.kind not in ("int", "float") or isinstance(value, float) or not _DIGITS.fullmatch(written):
+        return ""
+    number = Decimal(written)
+    if target.kind == "int":
+        return ", which has 64 bits" if "." not in written and not -(1 << 63) <= number < 1 << 63 else ""
+    return ", which holds no more than 15 to 17 digits" if abs(number) >= EXACT_FLOAT else ""
 
 
 def _time_reason(value: object, target: ColumnType) -> str | None:

@@ -28,10 +28,10 @@ from featurestore.online.tables import Marker
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import git_state, has_git, uncommitted
-from featurestore.serving.last_sync import read_last_sync
+from featurestore.serving.last_sync import online_features, read_last_sync
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
-from featurestore.serving.plan import describe_set_back
+from featurestore.serving.plan import LOAD_AGAIN, describe_lost, describe_set_back
 from featurestore.sources.contract import Server
 from featurestore.sources.offers import open_source
 from featurestore.versioning.analysis.tree import SourceTree
@@ -231,7 +231,11 @@ def _online(project: Project) -> Iterator[Check]:
         served = [markers.get(pointer.version) for pointer in pointers.features.values()]
         runs = [marker.run_seq for marker in served if marker is not None]
         yield from _histories(project, tables.owner(), markers.values())
-        if runs:
+        expected = online_features(project).intersection(discover(project, SourceTree(project.root)).names())
+        lost = describe_lost(expected, tables, store.pulse())
+        if lost is not None:
+            yield Check("online", "fail", lost, LOAD_AGAIN)
+        elif runs:
             yield Check("online", "ok", f"features served: {len(served)}, up to run {min(runs)} or later")
         else:
             yield Check("online", "ok", "nothing is served yet", "run featurestore sync")

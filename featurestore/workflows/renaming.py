@@ -17,7 +17,7 @@ from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.frozen import frozen
 from featurestore.model import Feature, FeatureRun, Json, Run, VersionId
-from featurestore.runs import new_run_id
+from featurestore.runs import CARRIED, RENAME, new_run_id
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.files import Retired
 
@@ -95,12 +95,12 @@ def _carry(store: OfflineStore, new: str, old: str, commit: str | None) -> Carri
             rows += run.carry(version.id, replace(version, id=VersionId(new, version.id.sha256)))
         known: Json = statistics.get(active.id.sha256)
         feature = FeatureRun(
-            new, "rename", "ok", active.number, active.id.sha256, note=f"carried over from {old}",
+            new, RENAME, "ok", active.number, active.id.sha256, note=f"{CARRIED}{old}",
             statistics=known if isinstance(known, dict) else None,
         )  # fmt: skip
         run.finish(
             Run(
-                run_id, started, times.now(), round(time.monotonic() - clock, 6), "ok", ("rename",),
+                run_id, started, times.now(), round(time.monotonic() - clock, 6), "ok", (RENAME,),
                 os.uname().nodename, commit, (feature,), run.run_seq, run.learned_at,
             )
         )  # fmt: skip

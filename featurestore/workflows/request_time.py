@@ -92,7 +92,7 @@ def check_computable(bound: BoundVersion) -> None:
     """
     from featurestore.evaluation.request_time import load_computation  # most callers compute nothing
 
-    load_computation(bound.file, {item.id.feature: item.data_type.kind for item in bound.inputs})
+    load_computation(bound.file, {name: item.data_type.kind for name, item in bound.named})
 
 
 def uncomputable(project: Project, tree: SourceTree, features: Sequence[Feature]) -> Iterator[FeatureStoreError]:

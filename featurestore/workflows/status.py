@@ -16,9 +16,10 @@ from featurestore.model import FeatureRun, Json, Run, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.open import open_online
 from featurestore.online.tables import Marker
+from featurestore.serving.last_sync import online_features
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
-from featurestore.serving.plan import describe_set_back
+from featurestore.serving.plan import LOAD_AGAIN, describe_lost, describe_set_back
 from featurestore.workflows.catalogue import Entry, Filter, list_features
 from featurestore.workflows.refused_snapshots import NEWEST_RUNS, refused_snapshots
 
@@ -90,10 +91,11 @@ def project_state(
     problems += refused_snapshots(project, runs)
     watermarks: Mapping[VersionId, int] = {}
     try:
-        markers, owner = _online(project)
-        watermarks = {version: marker.run_seq for version, marker in markers.items()}
-        wrong = _wrong_online(project, store, owner, markers.values())
+        online = _online(project, {entry.feature.name for entry in catalogue.entries})
+        watermarks = {version: marker.run_seq for version, marker in online.markers.items()}
+        wrong = _wrong_online(project, store, online.owner, online.markers.values())
         problems += [wrong] if wrong and lost is None else []
+        problems += [f"{online.lost}; {LOAD_AGAIN}"] if online.lost and not wrong and lost is None else []
     except FeatureStoreError as exc:
         problems.append(f"the online store does not answer: {exc}")
     states = [_state(entry, runs, learned, watermarks, max_age, now) for entry in catalogue.entries]
@@ -205,14 +207,27 @@ def _learned(store: OfflineStore, entries: Iterable[Entry]) -> dict[VersionId, i
 
 def online_watermarks(project: Project) -> dict[VersionId, int]:
     """How far the online store has each version that it serves. Raises StoreError."""
-    return {version: marker.run_seq for version, marker in _online(project)[0].items()}
+    with closing(open_online(project)) as store:
+        return {version: marker.run_seq for version, marker in OnlineTables(store).markers().versions.items()}
 
 
-def _online(project: Project) -> tuple[Mapping[VersionId, Marker], str]:
-    """How far the online store has each version that it serves, and the first run of whose values these are."""
+@dataclass(frozen=True, slots=True)
+class _Online:
+    """How far the online store has each version that it serves, the first run of whose values these are, and what it
+    has lost.
+    """
+
+    markers: Mapping[VersionId, Marker]
+    owner: str
+    lost: str | None
+
+
+def _online(project: Project, declared: Collection[str]) -> _Online:
     with closing(open_online(project)) as store:
         tables = OnlineTables(store)
-        return tables.markers().versions, tables.owner()
+        markers, expected = tables.markers().versions, online_features(project) & set(declared)
+        lost = describe_lost(expected, tables, store.pulse())
+        return _Online(markers, tables.owner(), lost)
 
 
 def _wrong_online(project: Project, store: OfflineStore, owner: str, markers: Collection[Marker]) -> str | None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from featurestore import times
 from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
 from featurestore.offline.partitions import KeyRange
@@ -32,16 +33,26 @@ VALUES: dict[str, list[Any]] = {
 
 
 def test_runs_are_in_the_order_of_their_commits_whatever_the_clocks_said(store: OfflineStore) -> None:
-    """One machine's clock is an hour behind the other's."""
+    """One machine's clock is an hour behind the other's, and a third one's a day."""
     hour = 3_600_000_000
+
+    def commit(name: str, started: int) -> None:
+        with store.writing(name, clock=max(started, store.next_clock())) as run:
+            run.finish(replace(run_of((run.run_seq, run.learned_at), name), started_at=started))
+
+    begin = times.now()
     for number, started in enumerate([5 * hour, 4 * hour, 6 * hour, 5 * hour], 1):
-        with store.writing(f"run-{number}") as run:
-            run.finish(replace(run_of((run.run_seq, run.learned_at), f"run-{number}"), started_at=started))
-    store.log(replace(run_of(None, "failed", status="failed"), started_at=6 * hour + 1))
+        commit(f"run-{number}", begin + started)
+    store.log(replace(run_of(None, "quiet"), started_at=begin + 7 * hour))
+    store.log(replace(run_of(None, "failed", status="failed"), started_at=begin + 8 * hour))
     store.log(replace(run_of(None, "first", status="failed"), started_at=1))
-    assert [run.run_id for run in store.runs()] == ["failed", "run-4", "run-3", "run-2", "run-1", "first"]
-    assert [run.run_id for run in store.runs(last=2)] == ["failed", "run-4"]
+    in_order = ["failed", "quiet", "run-4", "run-3", "run-2", "run-1", "first"]
+    assert [run.run_id for run in store.runs()] == in_order
+    assert [run.run_id for run in store.runs(last=3)] == ["failed", "quiet", "run-4"]
     assert [run.run_id for run in store.runs(status="failed")] == ["failed", "first"]
+    store.log(replace(run_of(None, "later"), started_at=begin + 9 * hour))
+    commit("run-5", begin - 24 * hour)
+    assert [run.run_id for run in store.runs()] == ["run-5", "later", *in_order], "what came before it stays behind it"
 
 
 def test_a_history_is_read_whole_range_by_range(store: OfflineStore) -> None:

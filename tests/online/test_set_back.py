@@ -16,6 +16,7 @@ from featurestore.model import StoredVersion
 from featurestore.online.contract import OnlineStore
 from featurestore.online.tables import OWNER, version_entry
 from featurestore.serving.online_tables import OnlineTables
+from featurestore.serving.plan import describe_lost
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
 from featurestore.workflows.verify.verify import VerifyResult, verify
@@ -263,6 +264,10 @@ def test_after_a_kill_at_every_step_the_next_sync_removes_what_is_to_go(fresh: F
 # --- a store that lost something -------------------------------------------------------------------------
 
 
+def lost_of(store: OnlineStore) -> str | None:
+    return describe_lost(["age"], OnlineTables(store), store.pulse())
+
+
 @pytest.mark.parametrize("kind", ["cluster"], indirect=True)
 @pytest.mark.parametrize("shard", [0, 1, 2])
 def test_a_shard_that_was_flushed_is_noticed(
@@ -271,7 +276,9 @@ def test_a_shard_that_was_flushed_is_noticed(
     history.learn({AGE: [(f"p{n}", MONDAY, float(n)) for n in range(100)]})
     bring(history, store)
     assert bring(history, store).warnings == ()
+    assert lost_of(store) is None
     cluster[shard].client().flushall()
+    assert "lost" in str(lost_of(store)), "what doctor and status say"
     result = bring(history, store)
     assert len(result.warnings) == 1
     assert "lost" in result.warnings[0]

@@ -268,6 +268,8 @@ def test_a_renamed_feature_keeps_all_it_had(shop: Folder, by: str) -> None:
     shop.run("baseline", "chol_level", "1")
     before = shop.json("history", "chol_level", "001")["values"]
     as_of = shop.json("runs")["runs"][0]["finished_at"]
+    timelines = [shop.json("drift", name)["runs"] for name in ("chol_level@1", "chol_level@2")]
+    last = shop.json("stats", "chol_level@2")["run_id"]
     if by == "command":
         done = shop.json("rename", "chol_level", "chol")
         assert (done["changed"], done["versions"], done["history"]) == (True, [1, 2], {"versions": 2, "rows": 6})
@@ -289,6 +291,9 @@ def test_a_renamed_feature_keeps_all_it_had(shop: Folder, by: str) -> None:
     assert "was renamed to chol" in shop.run("show", "chol_level").out
     assert shop.json("check")["findings"] == []
     assert shop.json("check")["notes"] == []
+    assert [shop.json("drift", name)["runs"] for name in ("chol@1", "chol@2")] == timelines
+    assert [item["feature"] for item in shop.json("drift")["features"]] == ["age_share", "chol"]
+    assert shop.json("stats", "chol@2")["run_id"] == last
     assert shop.features()["chol"]["status"] == "unchanged"
     assert shop.json("verify")["unexpected"] == 0
 

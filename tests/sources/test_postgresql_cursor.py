@@ -253,6 +253,29 @@ def test_an_erasure_says_that_the_table_still_names_the_entity(tables: Tables, v
     assert said["named_in"] == ["visits"]
     tables.run("DELETE FROM visits WHERE id = '7'")
     assert visits.json("delete", "one", "7", "--erase")["named_in"] == []
+    assert visits.run("ingest").code == 0
+    assert held(visits) == judge(tables)
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["still there", "removed"])
+def test_an_erased_entity_comes_back_whole_or_not_at_all(tables: Tables, visits: Folder, back: bool) -> None:
+    """Most of its rows lie before the overlap, and one within: a reading by the cursor would bring that one alone."""
+    use(visits, tables.source(CURSOR + '\noverlap = "1h"'))
+    tables.run("UPDATE visits SET changed = changed - interval '2 days'")
+    tables.run("UPDATE visits SET changed = clock_timestamp() WHERE key = 7")
+    visits.run("ingest")
+    visits.run("ingest")
+    visits.run("delete", "one", "7", "--erase", code=3)
+    tables.run(
+        "INSERT INTO visits VALUES (101, '8', '2024-02-01', 7)"
+        + ("" if back else "; DELETE FROM visits WHERE id = '7'")
+    )
+    document = visits.run("ingest", "--json").json
+    assert document.get("warnings", []) == []
+    assert held(visits) == judge(tables)
+    assert len([row for row in held(visits) if row[0] == "7"]) == (10 if back else 0)
+    tables.run("UPDATE visits SET n = 99 WHERE key = 1")
+    assert ingest(visits)["status"] == "unchanged", "nothing is read whole any more"
 
 
 @pytest.mark.parametrize("overlap", ["1h", "3650d"])

@@ -264,6 +264,9 @@ class KafkaSource:
     def reread(self) -> None:
         """Nothing: a record is read once."""
 
+    def whole_again(self, cursor: Cursor) -> Cursor:
+        return cursor
+
     def beginning(self, rows: int) -> KafkaSource:
         """The same source, whose offer fetches about so many records: from where it starts, or else the last ones."""
         return _Beginning(self._folders, self._source, rows)

@@ -133,6 +133,9 @@ class PostgresCursor:
         cursor = str(self._settings.cursor)
         return _fetching().write_part(left, part.sequence, part.facts["columns"], cursor, path)  # type: ignore[no-any-return]
 
+    def whole_again(self, cursor: Cursor) -> Cursor:
+        return None if cursor is None else _fetching().with_all_due(cursor)
+
     def reread(self) -> OpenSource:
         """The whole table: the overlap, a change or ``--full`` may bring any row of it."""
         return PostgresSource(self._folders, self._source)

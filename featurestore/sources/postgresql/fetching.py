@@ -35,6 +35,7 @@ MOST_SMALL = 64
 """Batches after which they are made one, where they are small."""
 DAY = 86_400_000_000
 SETTLED = "featurestore settled"
+ALL_DUE = "all_due"
 
 _KINDS: Mapping[str, Literal["instant", "local", "day", "number"]] = {
     "timestamptz": "instant", "timestamp": "local", "date": "day", "int2": "number", "int4": "number",
@@ -145,8 +146,8 @@ class Fetching:
         return column
 
     def _is_due(self, last: Mapping[str, Any], table: Table) -> bool:
-        """Whether everything is to be read: for the first time, of another place, or again after so long."""
-        if not last or last["place"] != table.place or last["column"] != table.cursor.name:
+        """Whether everything is to be read: at first, of another place, after an erasure, or again after so long."""
+        if not last or last.get(ALL_DUE) or last["place"] != table.place or last["column"] != table.cursor.name:
             return True
         reconcile = self._settings.reconcile
         return reconcile is not None and table.now - int(last["whole_at"]) >= reconcile
@@ -246,6 +247,12 @@ class Fetching:
             return rows  # then they count as rows that come late
         times = column.to_physical().cast(pl.Int64) * (DAY if column.dtype == pl.Date else 1)
         return rows.filter((times > past).fill_null(value=True))
+
+
+def with_all_due(cursor: Cursor) -> Cursor:
+    """A position after which everything is read once."""
+    assert isinstance(cursor, dict), "made by a fetch"
+    return {**cursor, ALL_DUE: True}
 
 
 def is_before_overlap(high: int, upper: int, columns: Json, settings: PostgresSettings) -> bool:

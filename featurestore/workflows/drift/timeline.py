@@ -9,6 +9,7 @@ from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import Json, Run, StoredVersion
 from featurestore.offline.contract import Baseline, OfflineStore
+from featurestore.runs import carried_from
 from featurestore.workflows.references import resolve_one
 
 
@@ -78,7 +79,7 @@ def timeline(project: Project, store: OfflineStore, name: str, *, last: int | No
 
 def points_of(store: OfflineStore, version: StoredVersion) -> list[Point]:
     """The runs that wrote rows of the version, oldest first. Raises UsageError for a version without history."""
-    points = points_in(store.runs(feature=version.id.feature), version)
+    points = points_in(_runs_of(store, version.id.feature), version)
     if not points:
         name = version.id.feature
         raise UsageError(
@@ -89,15 +90,37 @@ def points_of(store: OfflineStore, version: StoredVersion) -> list[Point]:
 
 
 def points_in(runs: Iterable[Run], version: StoredVersion) -> list[Point]:
-    """The points of the version in some runs. The runs are newest first, the points oldest first."""
-    points = [
-        Point(run.run_id, run.run_seq, run.started_at, item.statistics or {}, item.drift or {})
+    """The points of the version in some runs. The runs are newest first, the points oldest first.
+
+    Before the run that carried its history over they are those of the former name.
+    """
+    name = version.id.feature
+    points: list[Point] = []
+    carried: list[Point] = []
+    for run in runs:
+        for item in [item for item in run.features if item.name == name and run.run_seq is not None]:
+            former = carried_from(item.source, item.note)
+            name = former or name
+            if item.sha256 == version.id.sha256 and (item.statistics is not None or item.drift is not None):
+                assert run.run_seq is not None, "such runs alone are looked at"
+                point = Point(run.run_id, run.run_seq, run.started_at, item.statistics or {}, item.drift or {})
+                (points if former is None else carried).append(point)
+    # What was carried over is what the last run under the former name had, unless that is no longer kept.
+    return (points or carried)[::-1]
+
+
+def _runs_of(store: OfflineStore, name: str) -> list[Run]:
+    """The runs of a feature, newest first, under its former names too."""
+    runs = store.runs(feature=name)
+    found = [
+        (run, former)
         for run in runs
         for item in run.features
-        if item.name == version.id.feature and item.sha256 == version.id.sha256
-        if run.run_seq is not None and (item.statistics is not None or item.drift is not None)
+        if item.name == name and (former := carried_from(item.source, item.note))
     ]
-    return points[::-1]
+    for run, former in found:
+        runs += [each for each in _runs_of(store, former) if (each.run_seq or 0) < (run.run_seq or 0)]
+    return runs
 
 
 def find_point(points: list[Point], wanted: str) -> Point:

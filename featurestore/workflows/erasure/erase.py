@@ -65,23 +65,23 @@ def erase(
     if dry_run:
         found = _find_traces(project, offline, entity_type, entity)
         others = find_namesakes(offline, entity_type, entity)
-        return replace(_result(project, entity_type, entity, found, SourcesNaming((), ())), namesakes=others)
+        return replace(_result(project, entity_type, entity, found, SourcesNaming()), namesakes=others)
     run_id: str | None = None
     errors, completed = 0, False
     online_key = layout.entity_key(project.name, entity_type, entity)
     with writing_turn(project, offline) as unfinished, raw_folder(project) as folder:
         found = _find_traces(project, offline, entity_type, entity)
         raw = raw_without(project, offline, entity_type, entity, folder, progress)
+        named = sources_naming(project, entity_type, entity, progress)
         if found or raw.batches:
             flag_erasure(project)
-            run_id, errors = _erase_offline(project, offline, found, raw, online_key)
+            run_id, errors = _erase_offline(project, offline, found, raw, named.remaining, online_key)
             # Online after the commit: a sync in between would write the values again from a history that has them.
             left = complete_erasures(project, offline, online).left
         else:
             error = remove_online(project, offline, online, [online_key])
             completed = unfinished.completed
             left = (*unfinished.left, *(() if error is None else (later(error),)), *erase_lines(project, [online_key]))
-    named = sources_naming(project, entity_type, entity, progress)
     named = replace(named, unread=(*named.unread, *raw.unread))
     result = _result(
         project, entity_type, entity, found, named,
@@ -144,7 +144,12 @@ def _find_traces(project: Project, offline: OfflineStore, entity_type: EntityTyp
 
 
 def _erase_offline(
-    project: Project, offline: OfflineStore, found: _Traces, raw: RawErasure, online_key: str
+    project: Project,
+    offline: OfflineStore,
+    found: _Traces,
+    raw: RawErasure,
+    remaining: Sequence[str],
+    online_key: str,
 ) -> tuple[str, int]:
     """Erases in one transaction, and records there what is still to be done; gives the run's id, and errors dropped."""
     note = "1 entity erased"
@@ -161,7 +166,7 @@ def _erase_offline(
         for version, measures in measured:
             run.replace_measures(version.id, measures)
         run.unmark_deleted(found.entity_type, found.entity)
-        raw.store(run)
+        raw.store(run, remaining=remaining)
         run.erase_rejected(found.keys)
         errors = run.drop_errors(keep=others)
         run.drop_labels({dataset.labels_sha256 for dataset in found.datasets})

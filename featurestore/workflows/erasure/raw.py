@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featurestore.config import Project
@@ -14,7 +14,7 @@ from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
 from featurestore.offline.naming import naming
 from featurestore.point_in_time.entities import Entity
 from featurestore.progress import Progress
-from featurestore.sources.contract import ErasableSource
+from featurestore.sources.contract import Cursor, ErasableSource
 from featurestore.sources.offers import open_stream
 from featurestore.workflows.erasure.sources import feeding, rows_naming
 from featurestore.workflows.ingest.streams import fetching_folder, file_of, part_of, stored_parts
@@ -22,15 +22,22 @@ from featurestore.workflows.ingest.streams import fetching_folder, file_of, part
 
 @dataclass(frozen=True, slots=True)
 class RawErasure:
-    """The batches that name an entity, each without it as a file, and sources that can't be looked through."""
+    """The batches that name an entity, each without it as a file, and sources that can't be looked through.
+
+    ``again`` has for each source of a batch the position after which all of the entity comes again.
+    """
 
     batches: tuple[tuple[RawBatch, Path], ...] = ()
+    again: Mapping[str, Cursor] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
 
-    def store(self, run: RunTransaction) -> None:
-        """Replaces the batches. Raises StoreError."""
+    def store(self, run: RunTransaction, *, remaining: Collection[str]) -> None:
+        """Replaces the batches. The sources that still have rows of the entity give all of them. Raises StoreError."""
         for batch, path in self.batches:
             run.put_raw(batch, stored_parts(path))
+        for name in remaining:
+            if name in self.again:
+                run.set_source_position(name, self.again[name])
 
 
 @contextmanager
@@ -45,6 +52,7 @@ def raw_without(
 ) -> RawErasure:
     """Looks through all raw rows, and writes the batches that name the entity anew, into a folder. Stores nothing."""
     found: list[tuple[RawBatch, Path]] = []
+    again: dict[str, Cursor] = {}
     unread: list[str] = []
     readers = feeding(project, entity_type)
     with offline.reading():
@@ -52,22 +60,18 @@ def raw_without(
         for name in names:
             progress(f"looking through what came of source {name}")
             try:
-                found += _of_source(project, offline, name, entity_type, entity, folder, anywhere=name in readers)
+                opened = _erasable(project, name)
+                less = list(_of_source(offline, opened, name, entity_type, entity, folder, anywhere=name in readers))
             except FeatureStoreError as exc:
                 unread.append(f"what the history keeps of source {name} can't be looked through: {exc}")
-    return RawErasure(tuple(found), tuple(unread))
+                continue
+            if less:
+                found += less
+                again[name] = opened.whole_again(offline.source_position(name))
+    return RawErasure(tuple(found), again, tuple(unread))
 
 
-def _of_source(
-    project: Project,
-    offline: OfflineStore,
-    name: str,
-    entity_type: EntityType,
-    entity: Entity,
-    folder: Path,
-    *,
-    anywhere: bool,
-) -> Iterator[tuple[RawBatch, Path]]:
+def _erasable(project: Project, name: str) -> ErasableSource:
     source = project.sources.get(name)
     opened = None if source is None else open_stream(project, source)
     if not isinstance(opened, ErasableSource):
@@ -75,6 +79,19 @@ def _of_source(
             "it is not declared any more" if opened is None else "its rows can't be taken out one by one",
             hint=f"declare [sources.{name}] as it was, and erase again" if opened is None else None,
         )
+    return opened
+
+
+def _of_source(
+    offline: OfflineStore,
+    opened: ErasableSource,
+    name: str,
+    entity_type: EntityType,
+    entity: Entity,
+    folder: Path,
+    *,
+    anywhere: bool,
+) -> Iterator[tuple[RawBatch, Path]]:
     texts = [str(entity[key]) for key in entity_type.key_names]
     names = naming(texts)
     for batch in offline.raw_batches(name):

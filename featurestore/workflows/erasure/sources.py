@@ -22,10 +22,14 @@ from featurestore.versioning.analysis.tree import SourceTree
 
 @dataclass(frozen=True, slots=True)
 class SourcesNaming:
-    """Files, or what a source of another type calls its parts, that name an entity; and sources that can't be read."""
+    """Files, or what a source of another type calls its parts, that name an entity; and sources that can't be read.
 
-    named_in: tuple[str, ...]
-    unread: tuple[str, ...]
+    ``remaining`` are the sources of both.
+    """
+
+    named_in: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
 
 
 def sources_naming(
@@ -39,14 +43,16 @@ def sources_naming(
     readers = feeding(project, entity_type)
     named: dict[str, None] = {}
     unread: list[str] = []
+    remaining: dict[str, None] = {}
     for source in project.sources.values():
         progress(f"looking through source {source.name}")
         try:
             for origin in _origins(project, source, entity_type, entity, anywhere=source.name in readers):
-                named[origin] = None
+                named[origin] = remaining[source.name] = None
         except FeatureStoreError as exc:
             unread.append(f"source {source.name} can't be looked through: {exc}")
-    return SourcesNaming(tuple(named), tuple(unread))
+            remaining[source.name] = None
+    return SourcesNaming(tuple(named), tuple(unread), tuple(remaining))
 
 
 def feeding(project: Project, entity_type: EntityType) -> set[str]:
