@@ -309,7 +309,7 @@ def _entity_type(name: str, table: TomlTable) -> EntityType:
     seen: set[str] = set()
     for key, kind in keys.data.items():
         if kind not in ("string", "int"):
-            raise keys.error(key, 'must be "string" or "int"')
+            raise keys.error(key, 'must be "string" or "int"', hint='a date or a uuid is a key as text: "string"')
         if not COLUMN_NAME.fullmatch(key):
             raise keys.error(key, f"must match {COLUMN_NAME.pattern}")
         if key.lower() in RESERVED_KEYS:

@@ -45,7 +45,7 @@ def test_a_project_is_what_its_file_says(folder: Folder) -> None:
         (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "string", min = 1 }\n', "min has no meaning", None),
         (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "string", pattern = "(" }\n', "pattern is not a regular", None),
         (MINIMAL + "[entity_types.e]\nkeys = {}\n", "keys is empty", "patient_id"),
-        (MINIMAL + '[entity_types.e]\nkeys = { id = "float" }\n', 'must be "string" or "int"', None),
+        (MINIMAL + '[entity_types.e]\nkeys = { id = "float" }\n', 'must be "string" or "int"', "a key as text"),
         (MINIMAL + '[entity_types.e]\nkeys = { value = "int" }\n', "is a name the store uses itself", None),
         (MINIMAL + '[entity_types.e]\nkeys = { run_id = "int" }\n', "is a name the store uses itself", None),
         (MINIMAL + '[entity_types.e]\nkeys = { ingested_at = "int" }\n', "is a name the store uses itself", None),

@@ -29,6 +29,7 @@ BINS = 20
 TOP_VALUES = 10
 EXACT_ROWS = 200_000
 TEXT_SHOWN = 120
+_TOGETHER = 1 << 16  # values
 
 Numbers = NDArray[np.float64] | NDArray[np.int64]
 
@@ -87,13 +88,20 @@ def _distinct(ordered: Numbers) -> int:
 def _moments(finite: Numbers) -> tuple[float, float | None]:
     # The sum of values near the largest double overflows, so they are scaled by the largest.
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, spread = float(finite.mean()), float(finite.std(ddof=1)) if len(finite) > 1 else None
+        mean, spread = float(finite.mean()), _spread(finite) if len(finite) > 1 else None
     if not np.isfinite(mean) or (spread is not None and not np.isfinite(spread)):
         scale = float(max(abs(finite[0]), abs(finite[-1])))
         small = finite / scale
         mean = float(small.mean()) * scale
-        spread = None if spread is None else min(float(small.std(ddof=1)) * scale, float(np.finfo(np.float64).max))
+        spread = None if spread is None else min(_spread(small) * scale, float(np.finfo(np.float64).max))
     return mean, spread
+
+
+def _spread(finite: Numbers) -> float:
+    """The standard deviation, without a copy of all values: what few of them differ by is in the cache."""
+    mean = finite.mean()
+    squares = [np.square(finite[at : at + _TOGETHER] - mean).sum() for at in range(0, len(finite), _TOGETHER)]
+    return float(np.sqrt(np.sum(squares) / (len(finite) - 1)))
 
 
 def _percentile(finite: Numbers, share: float) -> float:

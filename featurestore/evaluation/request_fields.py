@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from featurestore import times
 from featurestore.errors import UsageError
 from featurestore.model import Scalar
+from featurestore.plain import plain
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +38,11 @@ _EXAMPLES: dict[Scalar, str] = {
 
 
 def from_value(field: str, kind: Scalar, given: object) -> FieldValue:
-    """A field as Python or JSON has it. A time without a zone is UTC. Raises UsageError that names the field."""
+    """A field as Python, NumPy, pandas or JSON has it. A time without a zone is UTC.
+
+    Raises UsageError that names the field.
+    """
+    given = plain(given)
     if given is None:
         return None
     try:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType, Key
+from featurestore.plain import plain
 
 Entity = Mapping[str, str | int]
 EntityId = str | int | Entity  # as a program has it
@@ -30,6 +31,17 @@ def parse_entity(entity_type: EntityType, text: str) -> dict[str, str | int]:
 
 def entity_keys(entity_type: EntityType, entity: EntityId) -> Entity:
     """The key columns of an entity as a program names it: by text, an int, or its keys. Raises UsageError."""
+    found = _keys_of(entity_type, entity)
+    if found is None:
+        own = {name: plain(value) for name, value in entity.items()} if isinstance(entity, Mapping) else plain(entity)
+        found = _keys_of(entity_type, own)
+    if found is None:
+        wanted = ", ".join(f"{key.name} ({key.type})" for key in entity_type.keys)
+        raise UsageError(f"{entity!r} is not the id of a {entity_type.name}", hint=f"its keys are {wanted}")
+    return found
+
+
+def _keys_of(entity_type: EntityType, entity: object) -> Entity | None:
     first = entity_type.keys[0]
     if isinstance(entity, str):
         if first.type == "string" and not entity_type.composite:
@@ -43,8 +55,7 @@ def entity_keys(entity_type: EntityType, entity: EntityId) -> Entity:
             return entity
     elif type(entity) is int and first.type == "int" and not entity_type.composite:
         return {first.name: entity}
-    wanted = ", ".join(f"{key.name} ({key.type})" for key in entity_type.keys)
-    raise UsageError(f"{entity!r} is not the id of a {entity_type.name}", hint=f"its keys are {wanted}")
+    return None
 
 
 def format_entity(entity_type: EntityType, entity: Entity) -> str:

@@ -149,10 +149,11 @@ def _read_key(column: pl.Series, key: Key, name: str, warnings: list[str], first
             f"{name}, column {column.name!r}: numbers were taken as their digits, because {key.name} is a string"
         )
     elif kind != pl.String and not kind.is_integer():
+        pandas = "; in pandas Int64 holds missing ids, too" if kind.is_float() else ""
         raise UsageError(
             f"column {column.name!r} holds {kind}, but the key {key.name} is {_a(key.type)}",
             where=name,
-            hint=f"cast it to {key.type} first",
+            hint=f"cast it to {key.type} first{pandas}",
         )
     if key.type == "string":
         return column.cast(pl.String).alias(key.name)

@@ -20,11 +20,11 @@ def open_parquet(stream: IO[bytes], **options: bool | str) -> pq.ParquetFile:
     Its buffers are there once for each column, however little the column has.
     """
     start = stream.tell()
-    columns = pq.read_metadata(stream).num_columns
+    metadata = pq.read_metadata(stream)
     stream.seek(start)
     least, most = _OF_A_COLUMN
-    size = min(max(_READ_AT_ONCE // max(columns, 1), least), most)
-    return pq.ParquetFile(stream, pre_buffer=False, buffer_size=size, **options)
+    size = min(max(_READ_AT_ONCE // max(metadata.num_columns, 1), least), most)
+    return pq.ParquetFile(stream, metadata=metadata, pre_buffer=False, buffer_size=size, **options)
 
 
 def refuse_joined(stream: IO[bytes], metadata: pq.FileMetaData, name: str) -> None:

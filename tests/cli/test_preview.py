@@ -35,6 +35,15 @@ def test_a_source_is_read_as_the_project_says_and_rows_that_would_be_set_aside_a
     assert "would be set aside" in project.run("ingest", "--dry-run", code=3).out
 
 
+def test_columns_that_a_terminal_has_no_room_for_are_named(folder: Folder) -> None:
+    names = [f"a_rather_long_column_{number}" for number in range(12)]
+    (folder.root / "wide.csv").write_text(f"{','.join(names)}\n{',1'.join(names)}\n", encoding="utf-8")
+    out = folder.run("preview", str(folder.root / "wide.csv")).out
+    head = next(line for line in out.splitlines() if line.count("a_rather") > 1)
+    said = out.partition("columns more: ")[2].partition("looked at")[0].replace(",", " ").split()
+    assert [name for name in names if name not in head.split()] == said != []
+
+
 def test_a_name_that_is_neither_source_nor_file_gets_a_did_you_mean(project: Folder) -> None:
     assert "did you mean 'visits'?" in project.run("preview", "visit", code=2).err
 

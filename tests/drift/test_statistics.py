@@ -169,3 +169,11 @@ def test_rows_that_are_looked_at_once_are_those_of_each_feature(rows: list[tuple
         alone, shared = RowValues(["id"], each), RowValues(["id"], each, once=once)
         assert describe_rows(shared, FLOAT, learned_at=0) == describe_rows(alone, FLOAT, learned_at=0)
         assert shared.entities == each["id"].n_unique()
+
+
+@pytest.mark.parametrize("size", [2, 65_536, 65_537, 200_000])
+def test_the_deviation_of_many_values_is_that_of_all_of_them(size: int) -> None:
+    values = np.random.default_rng(size).normal(1e6, 3, size)
+    for each in (values, values.astype(np.int64)):
+        found = describe(column(each.tolist()), FLOAT if each.dtype.kind == "f" else INT)
+        assert found["std"] == pytest.approx(each.std(ddof=1), rel=1e-12)

@@ -54,6 +54,8 @@ def test_columns_are_spared_in_their_order() -> None:
     assert heads[72] == ["patient", "feature", "value", "computed", "at", "version"]
     assert heads[60] == ["patient", "feature", "value", "computed", "at"]
     assert heads[44] == ["patient", "feature", "value"]
+    gone = {width: table(COLUMNS, [row]).left_out(width) for width in (72, 60, 44)}
+    assert gone == {72: [], 60: ["version"], 44: ["computed at", "version"]}
 
 
 def test_a_column_without_content_is_left_out() -> None:

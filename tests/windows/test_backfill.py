@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,12 @@ def test_one_run_from_an_instant_on_gives_the_same(tmp_path: Path, seed: int, mo
             rows = judge.store.scan(version).unique(["card", "computed_at"], keep="last", maintain_order=True)
             found[name] = rows.select("card", "computed_at", "op", "value").rows()
         pairs.append(found)
-    # A step that was known before it was due, and turned out to be none, stays as a pair of the same value.
+    # A step that was known before it was due, and turned out to be none, stays as a pair of the same value: what was
+    # answered from it then is what `--known` says. It is the only instant that one run has not.
     for name, held in pairs[1].items():
         assert set(held) <= set(pairs[0][name]), name
+        for before, pair in pairwise(sorted(pairs[0][name], key=lambda row: row[:2])):
+            assert pair in held or (before[0] == pair[0] and before[2:] == pair[2:]), (name, before, pair)
     labels = [(who, SINCE + unit * UNIT) for who in ENTITIES for unit in range(-2, 26)]
     names = [each.name for each in steps.declared]
     assert steps.join(names, labels) == once.join(names, labels)
@@ -106,6 +110,11 @@ def test_what_changes_before_it_later_changes_its_first_instant(
                 ORIGIN + rng.randint(-14, 8) * UNIT, rng.choice((-1, 0, 1, 2)), ORIGIN + 1_000 * number + n,
             )  # fmt: skip
             judge.files.setdefault(f"late{number}.csv", []).append(event)
+        if seed % 3 == 0 and not any(each.kind == "row" for each in judge.declared):
+            before = [(rows, e) for rows in judge.files.values() for e in rows if e.time < SINCE]
+            if before:  # a row of from before it vanishes from its file
+                rows, gone = rng.choice(before)
+                rows.remove(gone)
         if rng.random() < 0.3:
             judge.delete(rng.choice(ENTITIES), ORIGIN + rng.randint(-6, 26) * UNIT)
         judge.run()

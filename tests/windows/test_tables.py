@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from featurestore import times
@@ -186,3 +188,91 @@ ann 2026-05-09T00:00:00Z 60.0
 ann 2026-05-10T00:00:00Z -
 """,
     )
+
+
+EDGES = """
+import polars as pl
+
+from featurestore import feature
+
+AMOUNT = pl.col("amount")
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def total():
+    return AMOUNT.sum()
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def rows():
+    return pl.len()
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def most():
+    return AMOUNT.max()
+
+
+@feature(entity_type="user", data_type="int", window="1d")
+def shops():
+    return pl.col("shop").n_unique()
+
+
+@feature(entity_type="user", data_type="int", window="3650d")
+def ever():
+    return AMOUNT.sum()
+"""
+
+
+@pytest.mark.parametrize(
+    ("feature", "answers"),
+    [
+        ("total", "- - 4 4 9 5 0 0"),
+        ("rows", "- - 1 1 2 1 0 0"),
+        ("most", "- - 4 4 5 5 - -"),
+        ("shops", "- - 1 1 2 1 0 0"),
+        ("ever", "- - 4 4 9 9 9 9"),
+    ],
+)
+def test_both_ends_of_a_window_and_an_empty_one(shop: Folder, feature: str, answers: str) -> None:
+    """A row counts from its own instant on, and at the instant a window later no more. Of no rows an expression says
+    what it says: a sum is 0, an extreme null. Before the first row there is nothing."""
+    shop.write(
+        {
+            "features/shop.py": EDGES,
+            "data/a.csv": HEAD
+            + "1,u,2026-03-01T06:00:00Z,4,s,2026-03-01T06:00:00Z\n"
+            + "2,u,2026-03-02T05:59:59.999999Z,5,t,2026-03-02T06:00:00Z\n",
+        }
+    )
+    shop.run("ingest", feature)
+    instants = (
+        "2026-02-01T00:00:00Z", "2026-03-01T05:59:59.999999Z", "2026-03-01T06:00:00Z", "2026-03-02T05:59:59.999998Z",
+        "2026-03-02T05:59:59.999999Z", "2026-03-02T06:00:00Z", "2026-03-03T05:59:59.999999Z", "2026-04-01T00:00:00Z",
+    )  # fmt: skip
+    check(shop, feature, "\n".join(f"u {at} {value}" for at, value in zip(instants, answers.split(), strict=True)))
+
+
+def test_a_log_of_a_window_that_had_expired_is_replayed_as_it_was_answered(
+    shop: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clock(text: str) -> None:
+        at = times.parse_instant(text)[0]
+        monkeypatch.setattr(times, "now", lambda: at)
+
+    shop.edit("features/shop.py", 'data_type="float", window="7d"', 'data_type="float", window="7d", max_age="36h"')
+    shop.write({"data/a.csv": f"{HEAD}1,ann,2026-01-01T10:00:00Z,12,s,2026-01-01T10:00:00Z\n"})
+    clock("2026-01-02T10:00:00Z")
+    shop.run("ingest", "mean_7d")
+    shop.run("sync")
+    log = shop.root / "requests.jsonl"
+    for asked in ("2026-01-03T21:59:00Z", "2026-01-03T22:01:00Z"):
+        clock(asked)
+        shop.run("get", "user", "ann", "-f", "mean_7d", "--log", str(log))
+    clock("2026-01-05T02:00:00Z")
+    shop.write({"data/b.csv": f"{HEAD}2,ann,2026-01-04T10:00:00Z,20,s,2026-01-04T10:00:00Z\n"})
+    shop.run("ingest", "mean_7d")
+    found = shop.json("verify", "--requests", str(log))
+    assert (found["checked"], found["different"]) == (2, 0)
+    answered = [json.loads(line)["features"]["mean_7d"]["value"] for line in log.read_text().splitlines()]
+    assert answered == [12.0, None]

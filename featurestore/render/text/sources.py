@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from featurestore.render.text.style import DIM, NAME, WARN, line
-from featurestore.render.text.table import Column, Kind, table
+from featurestore.render.text.table import Column, FittedTable, Kind, table
 from featurestore.render.words import plural
 from featurestore.tables.values import json_value
 from featurestore.toml import toml_value
@@ -26,7 +28,7 @@ def preview_page(preview: SourcePreview) -> RenderableType:
     if preview.frame.height:
         columns = _sample_columns(preview)
         rows = preview.frame.rows()
-        parts.append(table(columns, [list(map(_cell, row, columns)) for row in rows]))
+        parts.append(_Sample(table(columns, [list(map(_cell, row, columns)) for row in rows])))
     read = plural(preview.rows_read, "row")
     looked = read if preview.whole else f"the first {read}"
     parts.append(Text(f"looked at {looked}; {preview.rows_rejected:,} would be set aside"))
@@ -37,6 +39,19 @@ def preview_page(preview: SourcePreview) -> RenderableType:
         )
     parts += [line(f"open: {item.text}", WARN) for item in preview.questions]
     return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Rows of a source, and the names of the columns that don't fit beside the others."""
+
+    rows: FittedTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.rows
+        gone = self.rows.left_out(options.max_width)
+        if gone:
+            yield line(f"and {plural(len(gone), 'column')} more: {', '.join(gone)}", DIM)
 
 
 def _sample_columns(preview: SourcePreview) -> list[Column]:

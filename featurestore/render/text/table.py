@@ -62,6 +62,13 @@ class FittedTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from _lines(self, console, options.max_width)
 
+    def left_out(self, room: int) -> list[str]:
+        """The titles of the columns that there is no room for."""
+        shown = len(_without_spare(self, room).columns)
+        by_need = sorted(self.columns, key=lambda column: column.spare)
+        gone = set(map(id, by_need[shown:]))
+        return [column.title for column in self.columns if id(column) in gone]
+
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         width = min(_taken(_natural(self), GAP), options.max_width)
         return Measurement(width, width)

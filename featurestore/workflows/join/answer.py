@@ -169,7 +169,8 @@ class BatchSearch:
             column.fill(coming.steps["value"], steps)
             found.append((steps, coming.history.computed_at))
         seen_by = question.as_of if question.seen_by is None else question.seen_by
-        expired = outdated(coming, self.instants, max_age, known=runs is not None, seen_by=seen_by)
+        known = runs is not None or question.as_served
+        expired = outdated(coming, self.instants, max_age, known=known, seen_by=seen_by)
         answered = np.zeros(height, dtype=np.bool_)
         for matches, _ in found:
             answered[matches.label_rows] = matches.history_rows != kernel.NONE

@@ -59,7 +59,8 @@ class JoinQuestion:
     times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
     divides the labels by their times. ``request`` gives the labels' columns that hold the fields of a request, by
     field, where they are not called like these. With ``strict`` no label may lie beyond what is known of a window, or
-    after ``clock`` where that is given; ``seen_by`` is the clock that ``last_run`` stood at.
+    after ``clock`` where that is given; ``seen_by`` is the clock that ``last_run`` stood at. With ``as_served`` labels
+    are questions that readers asked then: how old windows were is told by the horizon that was known at each of them.
     """
 
     features: Sequence[ResolvedFeature]
@@ -79,6 +80,7 @@ class JoinQuestion:
     strict: bool = False
     clock: int | None = None
     seen_by: int | None = None
+    as_served: bool = False
 
     def max_age_of(self, version: StoredVersion) -> int | None:
         """The age limit that holds for a version."""

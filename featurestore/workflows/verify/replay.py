@@ -164,7 +164,7 @@ class _Replayer:
         feature = ResolvedFeature(_VALUE, reference.version, bound=reference.bound)
         question = JoinQuestion(
             [feature], _AT, EntityColumns(entity_type.name, entity_type.key_names), last_run=run,
-            request={name: f"{_FIELD}{name}" for name in fields},
+            as_served=True, request={name: f"{_FIELD}{name}" for name in fields},
         )  # fmt: skip
         joined: list[pl.DataFrame] = []
         join(self.project, self.store, question, [frame], joined.append, labels_name="the log")
