@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, SetBackError, os_reason
 from featurestore.locking import prepare_state
-from featurestore.offline.sql import SqlConnection
 from featurestore.regular import DERIVED, read_own
+
+if TYPE_CHECKING:
+    from featurestore.offline.sql import SqlConnection
 
 FILE = "history.json"
 FORMAT = 1

@@ -18,7 +18,8 @@ from featurestore.errors import FeatureStoreError
 from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.model import Run
-from featurestore.offline.duckdb.place import history_path, stamp_of
+from featurestore.offline.duckdb.place import LOCAL, history_path, stamp_of
+from featurestore.offline.last_run import read_last_run
 from featurestore.registry.summary import FeatureSummary, Summary, read_summary, write_summary
 from featurestore.serving.last_sync import online_features
 
@@ -48,9 +49,14 @@ def current_summary(project: Project) -> CurrentSummary:
     stored = stored_summary(project)
     if project.offline_url is not None:
         return replace(_ask_server(project, stored), online=online)
-    if stored is None and is_there(history_path(project)):
-        stored = _derive(project, _open(project))
-    return CurrentSummary({} if stored is None else stored.features, online=online)
+    if stored is not None:
+        return CurrentSummary(stored.features, online=online)
+    exists = is_there(history_path(project))
+    if not exists and read_last_run(project, LOCAL) is None:
+        return CurrentSummary({}, online=online)
+    store = _open(project)
+    stored = _derive(project, store) if exists else None
+    return CurrentSummary({} if stored is None else stored.features, _said_of(store), online)
 
 
 def _ask_server(project: Project, stored: Summary | None) -> CurrentSummary:
@@ -60,13 +66,20 @@ def _ask_server(project: Project, stored: Summary | None) -> CurrentSummary:
         with store.reading():
             fits = stored is not None and stored.store == store.name and stored.stamp == store.stamp()
             summary = stored if stored is not None and fits else _derive(project, store)
+            lost = () if fits else _said_of(store)
     except FeatureStoreError as exc:
         if stored is None or stored.store != store.name:
             raise
         since = times.format_instant(stored.written_at // 1_000_000 * 1_000_000)
         late = f"{exc}; what is shown of the history is as of {since}"
         return CurrentSummary(stored.features, (*store.warnings, late))
-    return CurrentSummary(summary.features, store.warnings)
+    return CurrentSummary(summary.features, (*store.warnings, *lost))
+
+
+def _said_of(store: OfflineStore) -> tuple[str, ...]:
+    """What to say of a history that was set back; nothing of any other."""
+    lost = store.set_back()
+    return () if lost is None else (f"{lost}; {lost.hint}",)
 
 
 def stored_summary(project: Project) -> Summary | None:
@@ -104,8 +117,9 @@ def _open(project: Project) -> OfflineStore:
 
 def _derive(project: Project, store: OfflineStore) -> Summary:
     summary = summarize(store)
-    # Not where a run is going on, which writes it itself, nor in a project that may only be read.
+    # Not where a run is going on, which writes it itself, nor in a project that may only be read, nor of a history that
+    # was set back: who reads the file would not look at the store, and not be told.
     with suppress(OSError, FeatureStoreError), write_lock(replace(project, lock_timeout=0.0)):
-        if store.stamp() == summary.stamp:
+        if store.stamp() == summary.stamp and store.set_back() is None:
             write_summary(project.summary, summary)
     return summary

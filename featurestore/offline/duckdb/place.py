@@ -7,6 +7,7 @@ from pathlib import Path
 from featurestore.config import Project
 
 FILE = "history.duckdb"
+LOCAL = "embedded"  # the store's name in `last_run`: a project may be moved
 
 
 def history_path(project: Project) -> Path:

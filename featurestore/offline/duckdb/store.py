@@ -41,7 +41,7 @@ from featurestore.offline.duckdb.errors import busy, error_of, is_busy
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.holder import holder_of_file
-from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
+from featurestore.offline.duckdb.place import LOCAL, history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
@@ -65,7 +65,6 @@ from featurestore.offline.sql import (
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
-LOCAL = "embedded"  # the store's name in `last_run`: a project may be moved
 BATCH_ROWS = 1_000_000
 
 Result = TypeVar("Result")
