@@ -72,7 +72,8 @@ class ProcessState:
                 os.dup2(kept, number)
                 os.close(kept)
         sys.stdin, sys.stderr = self._stdin, self._stderr
-        if sys.stderr is not None and sys.stderr.closed:
+        # A program that shows what is printed elsewhere, such as a terminal interface, has a stream of its own kind.
+        if getattr(sys.stderr, "closed", False):
             sys.stderr = open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 

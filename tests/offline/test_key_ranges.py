@@ -18,6 +18,7 @@ from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys, cut_key_ra
 from tests.offline.conftest import Factory
 from tests.offline.history import PAIR, PATIENT, learn, version
 
+EVERY = 100  # rows to a sample
 SAMPLES = st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "a", "b"])), max_size=30)
 TEXTS = ["", "a", "B", "é", "z\U0001f600", "it's", 'say "{key}"', "back\\slash", "\\' OR TRUE --", "%", "a\x01"]
 
@@ -79,13 +80,13 @@ def test_any_text_may_be_the_end_of_a_span(new_store, tmp_path_factory, texts: l
 
 def test_samples_come_from_all_over_the_table(store: OfflineStore) -> None:
     of = version("int")
-    assert store.sample_keys(of, 1_000) == []
+    assert store.sample_keys(of, EVERY) == []
     for run in range(4):
-        people = range(run * 25_000, (run + 1) * 25_000)
+        people = range(run * 25 * EVERY, (run + 1) * 25 * EVERY)
         learn(store, of, [(f"p{n:06d}", 0, n) for n in people], f"r{run}")
-    _are_spread(store.sample_keys(of, 1_000), 0, 100_000)
-    _are_spread(store.sample_keys(of, 1_000, after_run=2), 50_000, 100_000)
-    assert store.sample_keys(of, 1_000, after_run=4) == []
+    _are_spread(store.sample_keys(of, EVERY), 0, 100 * EVERY)
+    _are_spread(store.sample_keys(of, EVERY, after_run=2), 50 * EVERY, 100 * EVERY)
+    assert store.sample_keys(of, EVERY, after_run=4) == []
     assert store.sample_keys(of, 1_000_000) == []
 
 
@@ -103,9 +104,9 @@ def test_samples_pass_over_what_was_erased(store: OfflineStore) -> None:
 def _are_spread(samples: Sequence[Keys], first: int, end: int) -> None:
     numbers = sorted(int(str(name)[1:]) for (name,) in samples)
     rows = end - first
-    assert 0.7 * rows <= 1_000 * len(numbers) <= 1.3 * rows
+    assert 0.7 * rows <= EVERY * len(numbers) <= 1.3 * rows
     assert first <= numbers[0] <= numbers[-1] < end
-    assert all(b - a < 3_000 for a, b in pairwise([first, *numbers, end]))
+    assert all(b - a < 3 * EVERY for a, b in pairwise([first, *numbers, end]))
 
 
 def _is_in(keys: Keys, key_range: KeyRange) -> bool:

@@ -430,6 +430,7 @@ def test_with_a_certificate_connections_are_encrypted(synced: Folder, monkeypatc
             monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
             client = FeatureStoreClient(url=url)
             assert client.get_online_features("patient", ["001"], ["age_share"]).to_dict()["age_share"] == [0.51]
+            client.close()  # a connection that nobody reads any more is waited for when the server ends
         finally:
             process.terminate()
 
