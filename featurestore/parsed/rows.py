@@ -1,9 +1,8 @@
 """The kept rows of one source: written as they are parsed, and read again by content, time and columns.
 
 They lie in Parquet files of at most about `FILE_ROWS` rows, or `FILE_BYTES` of memory (less where a run may use
-little), each with the rows of one or of
-many contents. A file is written once and checked by its CRC before it is read. Where one is lost or damaged, the
-contents that it held count as not kept, and are parsed again.
+little), each with the rows of one or of many contents. A file is written once and checked by its CRC before it is read.
+Where one is lost or damaged, the contents that it held count as not kept, and are parsed again.
 """
 
 from __future__ import annotations
