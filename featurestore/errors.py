@@ -272,6 +272,11 @@ def _plain(word: str) -> str:
     return "".join(letter for letter in word.casefold() if letter.isalnum()) or word
 
 
+def with_article(noun: str) -> str:
+    """``an int``, ``a float``."""
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """A hint for a mistyped word: the closest valid one, or all of them where there are few."""
     options = sorted(words)

@@ -34,9 +34,8 @@ class RowsOnce:
     """What statistics say of rows, looked at once for features whose rows have the very same keys and times."""
 
     def __init__(self) -> None:
-        self._columns: list[
-            pl.Series
-        ] = []  # of the rows that were looked at last, held so that their place stays theirs
+        # Of the rows that were looked at last, held so that their place stays theirs.
+        self._columns: list[pl.Series] = []
         self._places: list[Place] = []
         self._rows: _Rows | None = None
 

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from featurestore import times
-from featurestore.errors import UsageError
+from featurestore.errors import UsageError, with_article
 from featurestore.model import Scalar
 from featurestore.plain import plain
 
@@ -103,11 +103,7 @@ def _without_negative_zeros(values: pl.Series, kind: Scalar) -> pl.Series:
 
 
 def _misfit(field: str, kind: Scalar) -> UsageError:
-    return UsageError(f"the request's field {field!r} is not {_article(kind)}", hint=_EXAMPLES[kind])
-
-
-def _article(kind: Scalar) -> str:
-    return f"an {kind}" if kind == "int" else f"a {kind}"
+    return UsageError(f"the request's field {field!r} is not {with_article(kind)}", hint=_EXAMPLES[kind])
 
 
 def _bool(given: object) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from featurestore.dialect import ISO_8601, TimeFormat
-from featurestore.errors import SourceError, UsageError, nearest
+from featurestore.errors import SourceError, UsageError, nearest, with_article
 from featurestore.model import EntityType, Key
 from featurestore.point_in_time.kernel import Integers
 from featurestore.tables.batch import nfc
@@ -151,7 +151,7 @@ def _read_key(column: pl.Series, key: Key, name: str, warnings: list[str], first
     elif kind != pl.String and not kind.is_integer():
         pandas = "; in pandas Int64 holds missing ids, too" if kind.is_float() else ""
         raise UsageError(
-            f"column {column.name!r} holds {kind}, but the key {key.name} is {_a(key.type)}",
+            f"column {column.name!r} holds {kind}, but the key {key.name} is {with_article(key.type)}",
             where=name,
             hint=f"cast it to {key.type} first{pandas}",
         )
@@ -170,7 +170,3 @@ def _read_key(column: pl.Series, key: Key, name: str, warnings: list[str], first
             hint="fix that row, or leave the cell empty: a label without a key gets no values",
         )
     return numbers.alias(key.name)
-
-
-def _a(kind: str) -> str:
-    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

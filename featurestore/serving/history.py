@@ -31,9 +31,10 @@ MOST_AHEAD = 1_000
 """Of how many rows dated ahead of the clock of an entity readers are told."""
 
 _OF_LIST = "run_seq_of_list"
+_LATER_RUN = pl.max_horizontal("run_seq", _OF_LIST).alias("run_seq")
 # An entity of which nothing holds yet has a tombstone at the first of all instants.
 _FIRST = [
-    pl.max_horizontal("run_seq", _OF_LIST).alias("run_seq"),
+    _LATER_RUN,
     pl.col("op").fill_null(TOMBSTONE),
     pl.col("computed_at").fill_null(pl.lit(MIN_INSTANT, pl.Int64).cast(INSTANT)),
 ]
@@ -198,4 +199,4 @@ def latest_with_steps(
             both = latest.join(lists, on=names, how="full", coalesce=True).sort(names)
             return both.with_columns(_FIRST).drop(_OF_LIST)
         lists = lists.select(pl.all().gather(place))  # rather than join columns of lists
-    return latest.hstack(lists.get_columns()[len(names) :]).with_columns(_FIRST[0]).drop(_OF_LIST)
+    return latest.hstack(lists.get_columns()[len(names) :]).with_columns(_LATER_RUN).drop(_OF_LIST)

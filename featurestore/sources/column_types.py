@@ -73,8 +73,10 @@ class ColumnTypes:
     has_decimals: bool = False
     _of_batch: list[tuple[int, RejectedRow]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.has_decimals = not self.source.dialect.may_group_by_points
+    @property
+    def doubtful_point(self) -> str | None:
+        """A number such as 1.500, with its place, where nothing shows what its point is; None without one."""
+        return None if self.has_decimals else self.of_points
 
     def restart(self) -> None:
         """Forgets the rows, not the types: another pass over the same rows follows."""
@@ -82,7 +84,7 @@ class ColumnTypes:
         self.rejected_count = 0
         self.due = None
         self.naive.clear()
-        self.of_points, self.has_decimals = None, not self.source.dialect.may_group_by_points
+        self.of_points, self.has_decimals = None, False
         self.misfits.clear()
         self.misfit_counts.clear()
         self._of_batch.clear()
@@ -184,7 +186,8 @@ class ColumnTypes:
         if self.type_of(name) is None:
             self.inferred[name] = target.kind
         kinds = batch.kinds.get(name)
-        if target.kind == "float" and not self.has_decimals and kinds is None and column.dtype == pl.String:
+        is_open = self.source.dialect.may_group_by_points and not self.has_decimals
+        if is_open and target.kind == "float" and kinds is None and column.dtype == pl.String:
             self._note_points(column, batch)
         if target.kind == "string" and name not in self.mixed and self._is_undeclared(name):
             self._note_mixed(column, kinds, batch)

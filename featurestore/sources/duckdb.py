@@ -83,9 +83,8 @@ def read_duckdb(
             blocks = _BLOCKS * len(chosen) + LEAST_MEMORY // 2
             if blocks > memory:
                 memory = max(memory, min(blocks, wide_memory))
-                connection.execute(
-                    f"SET memory_limit = '{memory // 1_000_000}MB'; SET threads = 1"
-                )  # each has its own blocks
+                # One thread, since each has blocks of its own.
+                connection.execute(f"SET memory_limit = '{memory // 1_000_000}MB'; SET threads = 1")
             types = _types(connection, chosen, settings)
             statement = select(chosen, settings, as_text=[one for one, kind in types.items() if kind in TEXTS])
             of_bits = [one for one, kind in types.items() if kind == "BIT"]

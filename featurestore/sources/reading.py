@@ -162,7 +162,7 @@ def read_rows(
             *reading.warnings,
             *wording.warn_of_widened(source, types.widened),
             *wording.warn_of_mixed(source, types.mixed),
-            *wording.warn_of_points(source, None if types.has_decimals else types.of_points),
+            *wording.warn_of_points(source, types.doubtful_point),
             *wording.warn_of_zones(source, types.naive),
             *wording.warn_of_ids(frame, entity_keys),
             *wording.warn_of_text(frame, types.inferred, rows.place, source.dialect),
@@ -273,7 +273,7 @@ def read_contents(
                 *reading.warnings,
                 *wording.warn_of_widened(source, types.widened),
                 *wording.warn_of_mixed(source, types.mixed),
-                *wording.warn_of_points(source, None if types.has_decimals else types.of_points),
+                *wording.warn_of_points(source, types.doubtful_point),
             ),
             dict.fromkeys(types.widened, "float"),
         )

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from featurestore.dialect import ISO_8601, Dialect
+from featurestore.errors import with_article
 from featurestore.model import KeyType, Scalar, Source
 from featurestore.sources.casts.cast import EXACT_FLOAT, ColumnType
 from featurestore.sources.ways_out import is_null_word, setting_for
@@ -38,7 +39,7 @@ def show(value: object) -> str:
 def misfit_reason(value: object, target: ColumnType, kinds: pl.Series | None = None) -> str:
     """Why a value is not of the target's type; ``kinds`` are those of its column."""
     if kinds is not None and (kinds == BITS).any() and target.kind not in ("bool", "string"):
-        return f"{show(value)} is not {_a(target.kind)}: it is bits, which a query may cast to a number"
+        return f"{show(value)} is not {with_article(target.kind)}: it is bits, which a query may cast to a number"
     if target.key and target.kind == "int":
         return f"{show(value)} is not an int key: base 10, without plus, zeros or space in front"
     if target.key:
@@ -47,16 +48,12 @@ def misfit_reason(value: object, target: ColumnType, kinds: pl.Series | None = N
     if target.kind in ("date", "datetime") and isinstance(value, str) and is_no_day(value):
         reason = f"{show(value)} is not a {target.kind}: there is no such day or time"
     if reason is None:
-        reason = f"{show(value)} is not {_a(target.kind)}{_as_written(target)}{_too_long(value, target)}"
+        reason = f"{show(value)} is not {with_article(target.kind)}{_as_written(target)}{_too_long(value, target)}"
         written = isinstance(value, str | int | float)
         setting = setting_for(str(value), target.kind, target.dialect) if written else None
         if setting is not None:
             reason += f"; if it is meant to be one, or null: {setting}"
     return reason
-
-
-def _a(kind: str) -> str:
-    return f"{'an' if kind == 'int' else 'a'} {kind}"
 
 
 def lacks_columns(name: str, columns: Sequence[str]) -> str:
@@ -88,11 +85,11 @@ def warn_of_mixed(source: Source, mixed: Mapping[str, str]) -> list[str]:
     ]
 
 
-def warn_of_points(source: Source, of_points: str | None) -> Iterator[str]:
+def warn_of_points(source: Source, number: str | None) -> Iterator[str]:
     """A number of which the settings leave open whether its point stands before decimals or between thousands."""
-    if of_points is not None:
+    if number is not None:
         yield (
-            f"{source.name}: {of_points} is read as a number with decimals; if points stand between thousands: "
+            f"{source.name}: {number} is read as a number with decimals; if points stand between thousands: "
             f'decimal = "," and thousands = "." in [sources.{source.name}]; decimal = "." says that they don\'t'
         )
 
