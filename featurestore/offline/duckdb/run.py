@@ -33,7 +33,7 @@ from featurestore.offline.sql import (
     learned_rank,
     quote,
 )
-from featurestore.tables.types import held_schema, history_schema, key_types
+from featurestore.tables.types import held_schema, history_schema
 
 # What is the same in all rows of a run, which lie one after the other: said beforehand, so that DuckDB does not try
 # other ways to store it.
@@ -161,13 +161,6 @@ class DuckDBRun(SqlRun):
             f"SEMI JOIN incoming USING ({pair}) GROUP BY {pair} ORDER BY {pair}"
         ).pl()
         return held
-
-    def alive(self, version: StoredVersion) -> pl.DataFrame:
-        types = pl.Schema(key_types(version.entity_type))
-        if not self._file.has_history(version):
-            return pl.DataFrame(schema=types)
-        found: pl.DataFrame = self._connection.sql(self.alive_query(version)).pl()
-        return found.cast(types)
 
     def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
         incoming = pairs  # noqa: F841  # the query finds it by its name; see `append`
