@@ -1,4 +1,4 @@
-"""A registry of schemas that answers nothing sensible, or whose url is none: said in words, and without its password."""
+"""A registry of schemas that answers nothing sensible, or whose url is none: said in words, without its password."""
 
 from __future__ import annotations
 
