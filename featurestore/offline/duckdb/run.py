@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import duckdb
@@ -19,6 +20,7 @@ from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, WITHDRAWN, Written
 from featurestore.offline.duckdb.arrow_rows import ArrowRows
 from featurestore.offline.duckdb.file import DuckDBFile
+from featurestore.offline.duckdb.together import OF_RUN, FirstRows, part
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -35,9 +37,6 @@ from featurestore.offline.sql import (
 )
 from featurestore.tables.types import held_schema, history_schema, key_types
 
-# What is the same in all rows of a run, which lie one after the other: said beforehand, so that DuckDB does not try
-# other ways to store it.
-OF_RUN = " USING COMPRESSION rle"
 NEAR = 30 * 86_400_000_000  # µs: how long before an instant the row that holds there mostly lies
 
 
@@ -48,6 +47,7 @@ class DuckDBRun(SqlRun):
         super().__init__(file, run_id, clock)
         self._file = file
         self._arrow = ArrowRows()
+        self._first = FirstRows(file, self._arrow, self.run_seq, self._write_alone, file.waiting)
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -55,6 +55,8 @@ class DuckDBRun(SqlRun):
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         self.refuse(version, frame)
+        if self._first.takes(version, frame):
+            return self._write_together(version, frame)
         if self._prepare(version, known=KNOWN in frame.columns):
             return self._write_first(version, frame)
         if self._file.has_known(version):
@@ -71,6 +73,8 @@ class DuckDBRun(SqlRun):
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         self.refuse(version, frame)
+        if self._first.takes(version, frame):
+            return self._write_together(version, frame)
         if self._prepare(version):
             return self._write_first(version, frame)
         keys = key_list(version)
@@ -94,6 +98,17 @@ class DuckDBRun(SqlRun):
     def _write_first(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
         self.append(version, frame, VALUE)
         return Written(frame.height, 0, 0, frame)
+
+    def _write_together(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
+        self.note_version(version)
+        self._file.note_table(version.id, known=False)
+        self._first.add(version, frame)
+        return Written(frame.height, 0, 0, frame)
+
+    def _write_alone(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        """First rows that nobody else has, of a version that was noted."""
+        self._make_tables(version)
+        self.append(version, frame, VALUE)
 
     refuses_times_alone = True
 
@@ -177,7 +192,16 @@ class DuckDBRun(SqlRun):
         ).pl()
         return found.cast(history_schema(version, known=True))
 
+    def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        part(self._file, version)  # whatever becomes of the entity's rows in other versions
+        return super().erase(version, frame)
+
+    def drop(self, version: StoredVersion) -> int:
+        part(self._file, version)
+        return super().drop(version)
+
     def alter_known(self, version: StoredVersion) -> None:
+        part(self._file, version)
         self._connection.execute(add_known(version, "make_timestamp(learned_at)"))
 
     def note_known(self, version: VersionId) -> None:
@@ -188,7 +212,8 @@ class DuckDBRun(SqlRun):
         known = self.has_known(old)
         self._prepare(version, known=known)
         table, columns = history_table(version.id), history_list(version, known=known)
-        self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)} ORDER BY rowid")
+        order = " ORDER BY rowid" if self._file.together(replace(version, id=old)) is None else ""
+        self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)}{order}")
         if version.steps:
             self._connection.execute(
                 f"INSERT INTO {coming_table(version.id)} SELECT {columns} FROM {coming_table(old)} ORDER BY rowid"
@@ -202,20 +227,23 @@ class DuckDBRun(SqlRun):
             if known and not self._file.has_known(version):
                 self.add_known(version)
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
-        columns = history_columns(version, known=known, of_run=OF_RUN)
-        self._file.change(f"CREATE TABLE {table} ({columns})")
-        if version.steps:
-            self._file.change(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
+        self._make_tables(version, known=known)
         self.note_version(version)
         self._file.note_table(version.id, known=False)
         if known:
             self.note_known(version.id)
         return True
 
+    def _make_tables(self, version: StoredVersion, *, known: bool = False) -> None:
+        columns = history_columns(version, known=known, of_run=OF_RUN)
+        self._file.change(f"CREATE TABLE {history_table(version.id)} ({columns})")
+        if version.steps:
+            self._file.change(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
+
     def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
         self._prepare(version)
-        self._insert(version, history_table(version.id), frame)
+        self._insert(version, self._file.tables(version)[-1], frame)
 
     def coming(
         self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
@@ -288,7 +316,7 @@ class DuckDBRun(SqlRun):
         known = KNOWN in frame.columns
         rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))
         statement = (
-            f"INSERT INTO {history_table(version.id)} ({history_list(version, known=known)}) "
+            f"INSERT INTO {self._file.tables(version)[-1]} ({history_list(version, known=known)}) "
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )
