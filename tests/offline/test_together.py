@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import duckdb
@@ -11,11 +13,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from featurestore.config import DriftSettings, Project
+from featurestore.errors import FeatureError
 from featurestore.model import DataType, FeatureRun, StoredVersion
+from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.duckdb import together
 from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.offline.duckdb.together import ROW_GROUP, in_row_groups
+from featurestore.tables.temporary import SpilledFrame, SpilledFrames
 from featurestore.tables.types import value_type
 from tests.offline.history import PAIR, START, run_of, version
 
@@ -232,3 +238,104 @@ def test_no_more_values_wait_than_memory_allows(tmp_path: Path) -> None:
     assert 1 < len(shared) < 6, "each of 8 MB of values"
     assert all(store.scan(of).height == ROWS for of in (many[0], many[50], many[-1]))
     assert DataType.parse("float") == many[0].data_type
+
+
+def spill(of: StoredVersion, spilled: SpilledFrames, factor: float, cuts: Sequence[int]) -> list[SpilledFrame]:
+    frame = rows_of(of, factor)
+    bounds = pairwise([0, *cuts, ROWS])
+    return [spilled.write(frame.slice(low, high - low), shared=COMMON.columns) for low, high in bounds]
+
+
+def in_turn(versions: Sequence[StoredVersion], cuts: Sequence[int]) -> dict[StoredVersion, list[SpilledFrame]]:
+    """The parts of several versions, of which those with the same rows share them."""
+    spilled, parts = SpilledFrames(), {of: list[SpilledFrame]() for of in versions}
+    for low, high in pairwise([0, *cuts, ROWS]):
+        rows = COMMON.slice(low, high - low)
+        for number, of in enumerate(versions, 1):
+            values = rows_of(of, number)["value"].slice(low, high - low)
+            parts[of].append(spilled.write(rows.with_columns(values), shared=COMMON.columns))
+        spilled.forget()
+    return parts
+
+
+def test_rows_that_come_in_parts_lie_together_where_the_parts_are_the_same(store: DuckDBStore) -> None:
+    parts = in_turn([ONE, TWO], [1_000, 1_001, 15_000])
+    alone = spill(THREE, SpilledFrames(), 3.0, [9_000])
+
+    def work(run: DuckDBRun) -> None:
+        for of, some in [*parts.items(), (THREE, alone)]:
+            assert sum(written.new for written in run.write_parts(of, some)) == ROWS
+
+    learn(store, "r1", work, ONE, TWO, THREE)
+    assert tables(store, "VIEW") == {table_name(ONE.id), table_name(TWO.id)}
+    for number, of in enumerate((ONE, TWO, THREE), 1):
+        found = store.scan(of).select(*COMMON.columns, "value")
+        assert_frame_equal(found, rows_of(of, number).sort("store", "product", "computed_at"))
+
+
+def test_a_version_that_is_looked_at_between_its_parts_has_them_all(store: DuckDBStore) -> None:
+    parts = in_turn([ONE, TWO], [1_000, 15_000])
+
+    def work(run: DuckDBRun) -> None:
+        list(run.write_parts(ONE, parts[ONE]))
+        heights = [run.pairs(TWO).height for _ in run.write_parts(TWO, parts[TWO])]
+        assert heights == [1_000, 15_000, ROWS]
+        assert run.pairs(ONE).height == ROWS
+
+    learn(store, "r1", work, ONE, TWO)
+    for number, of in enumerate((ONE, TWO), 1):
+        assert_frame_equal(store.scan(of)["value"].to_frame(), rows_of(of, number).select("value"))
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [5], [122_880], [1, 122_879], [100_000, 100_000, 0, 100_000], [300_000, 1]])
+def test_rows_are_written_in_whole_row_groups(sizes: list[int]) -> None:
+    """Those that are not full would be written a second time when the run ends."""
+    frame = pl.DataFrame({"n": range(sum(sizes))})
+    bounds = pairwise([0, *accumulate(sizes)])
+    found = list(in_row_groups(frame.slice(low, high - low) for low, high in bounds))
+    assert [each.height % ROW_GROUP for each in found[:-1]] == [0] * (len(found) - 1)
+    assert all(each.height for each in found)
+    assert all(each.n_chunks() == 1 for each in found)
+    assert [n for each in found for n in each["n"]] == list(range(sum(sizes)))
+
+
+def test_a_file_has_no_row_groups_that_could_be_fewer(tmp_path: Path) -> None:
+    rows = 300_000
+    frame = pl.DataFrame({"patient_id": ["p"] * rows, "value": pl.int_range(rows, eager=True).cast(pl.Float64)})
+    at = pl.datetime_range(START, START + timedelta(seconds=rows - 1), "1s", eager=True, time_unit="us")
+    frame = frame.select("patient_id", at.alias("computed_at"), "value")
+    spilled = SpilledFrames()
+    store, of = store_in(tmp_path), version()
+    parts = [spilled.write(frame.slice(low, 70_000)) for low in range(0, rows, 70_000)]
+    learn(store, "r1", lambda run: list(run.write_parts(of, parts)), of)
+    with duckdb.connect(store.name, read_only=True) as connection:
+        query = f"SELECT count(DISTINCT row_group_id) FROM pragma_storage_info('{table_name(of.id)}')"
+        assert connection.execute(query).fetchall() == [(-(-rows // ROW_GROUP),)]
+    assert_frame_equal(store.scan(of).select(frame.columns), frame)
+
+
+def test_a_version_whose_first_run_gave_nothing_is_written_later(store: DuckDBStore) -> None:
+    spilled = SpilledFrames()
+    nothing = [spilled.write(rows_of(ONE).clear()) for _ in range(2)]
+    learn(store, "r1", lambda run: list(run.write_parts(ONE, nothing)), ONE)
+    assert store.mark(ONE) is None
+    parts = spill(ONE, spilled, 1.0, [9_000])
+    learn(store, "r2", lambda run: list(run.write_parts(ONE, parts)), ONE)
+    learn(store, "r3", write(ONE, rows_of(ONE)), ONE)
+    assert store.scan(ONE).height == ROWS
+
+
+def test_a_first_part_that_is_refused_leaves_a_version_that_can_be_written(store: DuckDBStore) -> None:
+    far = rows_of(ONE).with_columns(pl.lit(10**18).cast(pl.Datetime("us")).alias("computed_at"))
+    spilled = SpilledFrames()
+    parts = [spilled.write(far), spilled.write(rows_of(ONE))]
+
+    def work(run: DuckDBRun) -> None:
+        with pytest.raises(FeatureError):
+            list(run.write_parts(ONE, parts))
+        write_all(TWO)(run)
+
+    learn(store, "r1", work, TWO)
+    assert store.scan(ONE).height == 0
+    learn(store, "r2", write_all(ONE), ONE)
+    assert store.scan(ONE).height == ROWS

@@ -6,7 +6,7 @@ row become visible together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,12 +15,13 @@ import duckdb
 import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.audit_log import SqlRun
+from featurestore.offline.audit_log import SqlRun, WriteFirst
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import VALUE, WITHDRAWN, Written
+from featurestore.offline.contract import VALUE, WITHDRAWN, Part, Written
+from featurestore.offline.duckdb import together
 from featurestore.offline.duckdb.arrow_rows import ArrowRows
 from featurestore.offline.duckdb.file import DuckDBFile
-from featurestore.offline.duckdb.together import OF_RUN, FirstRows, part
+from featurestore.offline.duckdb.together import OF_RUN, FirstRows, part_from_others
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -55,8 +56,8 @@ class DuckDBRun(SqlRun):
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         self.refuse(version, frame)
-        if self._first.takes(version, frame):
-            return self._write_together(version, frame)
+        if KNOWN not in frame.columns and self._takes(version, frame):
+            return Written(frame.height, 0, 0, frame)
         if self._prepare(version, known=KNOWN in frame.columns):
             return self._write_first(version, frame)
         if self._file.has_known(version):
@@ -73,8 +74,8 @@ class DuckDBRun(SqlRun):
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         self.refuse(version, frame)
-        if self._first.takes(version, frame):
-            return self._write_together(version, frame)
+        if self._takes(version, frame):
+            return Written(frame.height, 0, 0, frame)
         if self._prepare(version):
             return self._write_first(version, frame)
         keys = key_list(version)
@@ -86,29 +87,38 @@ class DuckDBRun(SqlRun):
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
 
     @contextmanager
-    def first_rows(
-        self, version: StoredVersion, *, known: bool = False
-    ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
-        def write(frame: pl.DataFrame) -> Written:
+    def first_rows(self, version: StoredVersion, *, known: bool = False) -> Iterator[WriteFirst | None]:
+        taken = not known and self._first.takes(version)
+
+        def write(frame: pl.DataFrame, part: Part | None) -> Written:
             self.refuse(version, frame)
+            if taken and self._take_first(version, frame, part):
+                return Written(frame.height, 0, 0, frame)
             return self._write_first(version, frame)
 
-        yield write if self._prepare(version, known=known) else None
+        yield write if taken or self._prepare(version, known=known) else None
 
     def _write_first(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
         self.append(version, frame, VALUE)
         return Written(frame.height, 0, 0, frame)
 
-    def _write_together(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
-        self.note_version(version)
-        self._file.note_table(version.id, known=False)
-        self._first.add(version, frame)
-        return Written(frame.height, 0, 0, frame)
+    def _takes(self, version: StoredVersion, frame: pl.DataFrame) -> bool:
+        """Takes the first rows of a version, which may be written together with those of others."""
+        if frame.height < together.LEAST_ROWS or not self._first.takes(version):
+            return False
+        return self._take_first(version, frame)
 
-    def _write_alone(self, version: StoredVersion, frame: pl.DataFrame) -> None:
-        """First rows that nobody else has, of a version that was noted."""
+    def _take_first(self, version: StoredVersion, frame: pl.DataFrame, part: Part | None = None) -> bool:
+        if not self._file.has_history(version):
+            self.note_version(version)
+            self._file.note_table(version.id, known=False)
+        return self._first.add(version, frame, part)
+
+    def _write_alone(self, version: StoredVersion, frames: Iterable[pl.DataFrame]) -> None:
+        """First rows that no other version has, of one that was noted."""
         self._make_tables(version)
-        self.append(version, frame, VALUE)
+        for frame in frames:
+            self.append(version, frame, VALUE)
 
     refuses_times_alone = True
 
@@ -193,15 +203,15 @@ class DuckDBRun(SqlRun):
         return found.cast(history_schema(version, known=True))
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        part(self._file, version)  # whatever becomes of the entity's rows in other versions
+        part_from_others(self._file, version)  # whatever becomes of the entity's rows in other versions
         return super().erase(version, frame)
 
     def drop(self, version: StoredVersion) -> int:
-        part(self._file, version)
+        part_from_others(self._file, version)
         return super().drop(version)
 
     def alter_known(self, version: StoredVersion) -> None:
-        part(self._file, version)
+        part_from_others(self._file, version)
         self._connection.execute(add_known(version, "make_timestamp(learned_at)"))
 
     def note_known(self, version: VersionId) -> None:
