@@ -41,11 +41,8 @@ from featurestore.offline.retention import count_details
 from featurestore.offline.sql import (
     SqlConnection,
     Values,
-    answers,
     coming_table,
-    history_list,
     history_table,
-    key_list,
     quote,
 )
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
@@ -419,12 +416,6 @@ class SqlRun(ABC):
             frame, withdrawn = with_held_times(self, version, frame, withdrawn)
         written = self.write(version, frame, tolerance=tolerance)
         return written, self.withdraw(version, withdrawn)
-
-    def alive_query(self, version: StoredVersion) -> str:
-        """What `alive` asks of a version that has a table."""
-        known = self.has_known(version.id)
-        rows = f"SELECT {history_list(version, known=known)} FROM {history_table(version.id)}"
-        return f"SELECT {key_list(version)} FROM ({answers(version, rows, known=known)}) a WHERE op = {VALUE}"
 
     @abstractmethod
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:

@@ -395,10 +395,6 @@ class HistoryWriter(Protocol):
         """`History.deletions`, what this run marked included."""
         ...
 
-    def alive(self, version: StoredVersion) -> pl.DataFrame:
-        """The entities (key columns) that a value answers; none of a version that has no table."""
-        ...
-
     def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
         """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
 

@@ -7,7 +7,7 @@ entity type can be read in step.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,6 +23,11 @@ class KeyRange:
 
 
 ALL_KEYS = KeyRange()
+
+
+def joined(ranges: Sequence[KeyRange]) -> KeyRange:
+    """Consecutive ranges as one."""
+    return KeyRange(ranges[0].after, ranges[-1].up_to)
 
 
 def cut_key_ranges(samples: Iterable[Keys], weight: int, first: int, most: int) -> list[KeyRange]:

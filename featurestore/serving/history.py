@@ -20,13 +20,15 @@ import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, CommittedRun, OfflineStore
-from featurestore.offline.partitions import ALL_KEYS, KeyRange, cut_key_ranges
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, cut_key_ranges, joined
 from featurestore.online.packed_steps import STEPS, STEPS_AT, UNTIL, steps_of
 from featurestore.serving.batches import VersionRows
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 from featurestore.tables.types import INSTANT
 from featurestore.times import MIN_INSTANT
 
+MOST_RANGES = 4
+"""How many ranges of keys are read at a time at most: the next ones may have far more entities than the last."""
 MOST_AHEAD = 1_000
 """Of how many rows dated ahead of the clock of an entity readers are told."""
 
@@ -83,10 +85,22 @@ class HistoryPartitions:
             self._ahead = frozenset(one.version.id for one in self.selections if self._has_ahead(one))
             partition = self._read(self._key_ranges[0])
         yield partition
-        for key_range in self._key_ranges[1:]:
+        number = ranges = 1
+        while number < len(self._key_ranges):
+            ranges = self._ranges_to_read(ranges, max(rows.frame.height for rows in partition))
+            self._key_ranges[number : number + ranges] = [joined(self._key_ranges[number : number + ranges])]
             with self.offline.reading():
-                partition = self._read(key_range)
+                partition = self._read(self._key_ranges[number])
             yield partition
+            number += 1
+
+    def _ranges_to_read(self, before: int, entities: int) -> int:
+        """How many ranges the next partition is made of, where so many before it had so many entities.
+
+        A range has at most so many rows, as if each were of another entity. Where entities have many rows, a partition
+        of several ranges takes no more memory, and each partition costs some milliseconds.
+        """
+        return max(1, min(4 * before, MOST_RANGES, before * self.sizes.most_rows // max(4 * entities, 1)))
 
     def _has_ahead(self, one: Selection) -> bool:
         newest = None if one.version.steps else self.offline.newest(one.version, up_to_run=self.up_to_run)

@@ -24,7 +24,7 @@ class SyncSizes:
 
     first_rows: int = 40_000
     most_rows: int = 2_000_000
-    rows_per_sample: int = 10_000
+    rows_per_sample: int = 40_000
     batch_rows: int = 10_000
 
 

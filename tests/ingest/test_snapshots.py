@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from featurestore import times
 from tests.conftest import Folder
 
 TOML = """
@@ -210,3 +211,39 @@ def test_windows_and_entities_end_with_the_snapshot_and_go_on_after_the_return(s
     static.ingest()
     assert static.answers("total") == {"a": 1.0, "b": 5.0}
     assert static.answers("orders") == {"a": 1, "b": 2}
+
+
+DAY = 86_400_000_000
+NOW = 1_780_272_000_000_000  # 2026-06-01
+HALF_A_YEAR = WINDOW.replace("36500d", "180d")
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    monkeypatch.setattr(times, "now", lambda: at)
+
+
+def test_who_goes_with_new_rows_is_in_no_window_as_time_passes_and_is_in_them_from_the_return_on(
+    static: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    static.folder.write({"features/shop.py": FEATURES + HALF_A_YEAR})
+    static.folder.edit("featurestore.toml", 'path = "orders.csv"', 'path = "orders.csv"\nid = ["no"]')
+    orders = "user,at,amount,no\na,2026-05-01,1,1\nb,2026-05-01,2,2\n"
+    static.folder.write({"orders.csv": orders})
+    static.users("abc")
+    set_clock(monkeypatch, NOW)
+    static.ingest()
+    static.users("ac")
+    static.folder.write({"orders.csv": orders + "b,2026-06-01,3,3\na,2026-06-01,4,4\n"})
+    set_clock(monkeypatch, NOW + 2 * DAY)
+    static.ingest()
+    for days in (2, 160, 200):
+        set_clock(monkeypatch, NOW + days * DAY)
+        assert "b" not in static.answers("orders"), days
+    static.ingest()
+    static.users("abc")
+    assert "1 user (b) is back" in static.ingest()
+    assert (static.answers("orders"), static.answers("total")) == ({"a": 0, "b": 0}, {"a": 5.0, "b": 5.0})
+    labels = "user,at\n" + "".join(f"b,{at}T12:00:00Z\n" for at in ("2026-06-02", "2026-07-01", "2026-11-10"))
+    static.folder.write({"labels.csv": labels})
+    found = static.folder.json("join", "labels.csv", "-f", "orders", "--timestamp-column", "at")["rows"]
+    assert [row["orders"] for row in found] == [2, 2, 1], "as if nobody had been gone"

@@ -238,3 +238,13 @@ def test_a_feature_of_a_topic_and_of_files_goes_on_from_both(shop: Shop) -> None
     assert shop.folder.features()["in_euros"]["rows_written"] == 1
     assert shop.values("in_euros", "a") == [20, 30, 60]
     assert shop.folder.features()["in_euros"]["status"] == "unchanged"
+
+
+def test_a_record_that_was_set_aside_counts_until_another_of_its_id_is_accepted(shop: Shop) -> None:
+    columns = "[sources.orders.columns]\namount = { type = 'int', min = 0 }"
+    shop.edit('timeout = "5s"', f'timeout = "5s"\nid = ["customer_id"]\n{columns}')
+    counts = []
+    for orders in ([("a", 1, 10), ("b", 1, -1), ("c", 1, -1)], [("b", 1, -2), ("c", 1, -2)], [("b", 1, 5)]):
+        shop.send(*orders)
+        counts.append({one["rows_rejected"] for one in shop.folder.features(code=3).values()})
+    assert counts == [{2}, {2}, {1}]

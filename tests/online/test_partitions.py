@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.model import EntityType
@@ -19,6 +20,7 @@ from featurestore.online.contract import OnlineStore, RefusedError
 from featurestore.online.redis.bulk import Backlog
 from featurestore.online.sqlite import SQLiteStore
 from featurestore.progress import Progress
+from featurestore.serving.history import HistoryPartitions, Selection
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.serving.request import SyncSizes
@@ -228,3 +230,30 @@ def test_what_waits_to_be_sent_is_bounded() -> None:
         sizes.append(len(buffer))
     thread.join()
     assert sizes == [40, 60, 50, 500, 1, 100]
+
+
+def test_entities_of_many_rows_are_read_in_fewer_partitions(history: History, store: OnlineStore) -> None:
+    """What a partition takes is by entities, so that ranges are joined where each entity has many rows."""
+    days = [datetime(2024, 1, 1 + day) for day in range(20)]
+    history.learn({AGE: [row for day in days for row in ages(range(50), day)], RISK: risks(range(50))})
+    partitions = HistoryPartitions(
+        history.store, [Selection(AGE, 1)], up_to_run=1, at=times.now(),
+        sizes=SyncSizes(first_rows=20, most_rows=100, rows_per_sample=1),
+    )  # fmt: skip
+    heights = [partition[0].frame.height for partition in partitions]
+    assert sum(heights) == 50
+    assert len(heights) == len(partitions) <= 5, "eleven ranges of a hundred rows or less"
+    assert max(heights) <= 100
+    bring(history, store)
+    assert wrong(history, store) == 0
+
+
+def test_entities_of_one_row_are_never_read_in_partitions_that_are_larger(history: History) -> None:
+    history.learn({AGE: ages(range(400))})
+    partitions = HistoryPartitions(
+        history.store, [Selection(AGE, 1)], up_to_run=1, at=times.now(),
+        sizes=SyncSizes(first_rows=10, most_rows=40, rows_per_sample=1),
+    )  # fmt: skip
+    heights = [partition[0].frame.height for partition in partitions]
+    assert sum(heights) == 400
+    assert max(heights) <= 41

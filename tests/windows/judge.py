@@ -55,7 +55,21 @@ updated = {{ type = "datetime" }}
 steps = {kept}
 {more}
 """
+CARD = 'entity_type="card", source="payments"'
 FILES = 'type = "csv"\npath = "data/*.csv"'
+MEMBERS = """
+[sources.members]
+type = "csv"
+path = "members.csv"
+valid = "always"
+snapshot = true
+max_vanished = "100%"
+"""
+MEMBER = """
+@feature(entity_type="card", data_type="string", source="members")
+def member():
+    return pl.col("card")
+"""
 Amounts = Sequence[int]
 Value = int | float | None
 MISSING = "missing"
@@ -104,14 +118,14 @@ class Declared:
     def code(self) -> str:
         if self.window is None:
             return (
-                f'@feature(entity_type="card", data_type="int", scope="{self.kind}", delay="{self.delay}us")\n'
+                f'@feature({CARD}, data_type="int", scope="{self.kind}", delay="{self.delay}us")\n'
                 f'def {self.name}():\n    return pl.col("amount")\n\n'
             )
         data_type, expression, _ = EXPRESSIONS[self.kind]
         more = f', delay="{self.delay}us"' if self.delay else ""
         more += f', every="{self.every}us"' if self.every > 1 else ""
         return (
-            f'@feature(entity_type="card", data_type="{data_type}", window="{self.window}us"{more})\n'
+            f'@feature({CARD}, data_type="{data_type}", window="{self.window}us"{more})\n'
             f"def {self.name}():\n    return {expression}\n\n"
         )
 
@@ -302,6 +316,7 @@ class Judge:
         names = [each.name for each in self.declared if each.name in self.accepted]
         lists, compared = self.lists(), 0
         around = {ORIGIN + unit * UNIT for unit in range(-14, (self.clock - ORIGIN) // UNIT + 16)}
+        around |= {at for _, at in self.deletions}
         around |= {at + by for at in around for by in (-1, 1)}
         labels = [(entity, t) for entity in ENTITIES for t in sorted(around)]
         answers = self.join(names, labels)
@@ -331,6 +346,41 @@ class Judge:
                 expected = coming[: self.kept], coming[self.kept][0] if len(coming) > self.kept else None
                 got = lists.get((each.name, entity), ([], None))
                 assert got == expected, (said, each, entity, got, expected)
+
+
+@dataclass
+class MembersJudge(Judge):
+    """Beside it a snapshot of the cards that there are: who is gone from it is deleted, until they come back."""
+
+    present: set[str] = field(default_factory=lambda: set(ENTITIES))
+    answering: set[str] = field(default_factory=set)
+    by_user: list[tuple[str, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock += UNIT // 4  # a value that is dated when its entity was deleted does not come back with it
+        self.more += MEMBERS
+        super().__post_init__()
+        with (self.root / "features" / "f.py").open("a") as file:
+            file.write(MEMBER)
+
+    def write(self) -> None:
+        super().write()
+        (self.root / "members.csv").write_text("card\n" + "".join(f"{who}\n" for who in sorted(self.present)))
+
+    def run(self, names: Sequence[str] = (), *, full: bool = False) -> IngestResult:
+        if not names and self.present:
+            self.deletions = [each for each in self.deletions if each in self.by_user or each[0] not in self.present]
+            self.deletions += [(who, self.clock) for who in sorted(self.answering - self.present)]
+            self.answering = self.present - {who for who, _ in self.by_user}
+            self.synced.discard("member")
+        return super().run(names, full=full)
+
+    def delete(self, entity: str, at: int) -> None:
+        before = len(self.deletions)
+        super().delete(entity, at)
+        if len(self.deletions) > before:
+            self.by_user.append((entity, at))
+            self.answering.discard(entity)
 
 
 @dataclass
@@ -402,6 +452,12 @@ class Player:
             self.judge.run(self.rng.choice(((), (), (names[0],), names[1:])))
             self.check()
 
+    def leave(self, version: int) -> None:
+        """Somebody is gone from the snapshot, or is back, when it is read next."""
+        assert isinstance(self.judge, MembersJudge), "nobody leaves otherwise"
+        self.judge.present ^= {self.rng.choice(ENTITIES)}
+        self.judge.present = self.judge.present or {self.rng.choice(ENTITIES)}  # empty it would say nothing
+
     def ask(self, version: int) -> None:
         if self.ready:
             t = self.judge.clock - self.rng.randint(0, 12) * UNIT
@@ -452,9 +508,12 @@ def play(
     rng = random.Random(seed)
     judge = make(root, monkeypatch, declare(rng), rng.choice((1, 1, 2, 3, 8)), name, more)
     player = Player(judge, rng)
-    acts = (player.arrive, player.vanish, player.run, player.delete, player.ask, player.sync)
+    acts = [player.arrive, player.vanish, player.run, player.delete, player.ask, player.sync]
+    weights = [8, 1, 6, 1, 1, 4]
+    if isinstance(judge, MembersJudge):
+        acts, weights = [*acts, player.leave], [*weights, 4]
     for version in range(1, rng.randint(5, length)):
-        act = rng.choices(acts, (8, 1, 6, 1, 1, 4))[0]
+        act = rng.choices(acts, weights)[0]
         player.said = f"seed {seed}, act {version} ({act.__name__})"
         act(version)
     if player.ready:

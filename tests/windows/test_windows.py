@@ -17,7 +17,7 @@ from featurestore.workflows.ingest import divided, evaluating, stepping
 from tests.conftest import Folder
 from tests.services import Server
 from tests.services_postgres import PostgresServer
-from tests.windows.judge import play
+from tests.windows.judge import MembersJudge, play
 
 SEEDS = int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
 DAY = 86_400_000_000
@@ -72,6 +72,16 @@ def test_a_history_that_does_not_fit_into_memory_answers_the_same(
     """By parts of so many rows: of everything where all is computed, of the entities with news otherwise."""
     monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
     play(tmp_path / "p", seed, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(600, 600 + SEEDS))
+def test_a_history_with_a_snapshot_of_the_entities_answers_what_brute_force_does(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is gone from it is deleted in the run that brings other rows too, until they come back."""
+    if seed % 3 == 2:  # by parts
+        monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 1)
+    play(tmp_path / "p", seed, monkeypatch, make=MembersJudge)
 
 
 @pytest.mark.parametrize("seed", range(100, 100 + max(SEEDS // 2, 1)))

@@ -36,7 +36,7 @@ from featurestore.offline.sql import (
     learned_rank,
     quote,
 )
-from featurestore.tables.types import held_schema, history_schema, key_types
+from featurestore.tables.types import held_schema, history_schema
 
 NEAR = 30 * 86_400_000_000  # µs: how long before an instant the row that holds there mostly lies
 
@@ -186,13 +186,6 @@ class DuckDBRun(SqlRun):
             f"SEMI JOIN incoming USING ({pair}) GROUP BY {pair} ORDER BY {pair}"
         ).pl()
         return held
-
-    def alive(self, version: StoredVersion) -> pl.DataFrame:
-        types = pl.Schema(key_types(version.entity_type))
-        if not self._file.has_history(version):
-            return pl.DataFrame(schema=types)
-        found: pl.DataFrame = self._connection.sql(self.alive_query(version)).pl()
-        return found.cast(types)
 
     def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
         incoming = pairs  # noqa: F841  # the query finds it by its name; see `append`

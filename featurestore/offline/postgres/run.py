@@ -24,7 +24,7 @@ from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.packed import Packing, copy_packed, drop_packed, erase_packed
 from featurestore.offline.sql import coming_table, history_list, history_table, key_list, learned_order, quote
 from featurestore.postgres.connection import Connection
-from featurestore.tables.types import held_schema, history_schema, key_types
+from featurestore.tables.types import held_schema, history_schema
 
 # A row of the table costs 0.7 µs to fetch in order, a key of the frame 2.5 µs to look up.
 LOOKED_UP_AS_FETCHED = 3
@@ -222,12 +222,6 @@ class PostgresRun(SqlRun):
             f"JOIN {history_table(version.id)} h ON {same} ORDER BY {pair}, {self._latest_learned(version)}",
             possible(entities).get_columns(),
         )
-
-    def alive(self, version: StoredVersion) -> pl.DataFrame:
-        types = pl.Schema(key_types(version.entity_type))
-        if not tables.has_table(self._connection, table_name(version.id)):
-            return pl.DataFrame(schema=types)
-        return self._connection.query(self.alive_query(version)).cast(types)
 
     def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
         on = [*version.entity_type.key_names, "computed_at"]

@@ -12,7 +12,7 @@ import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -140,7 +140,7 @@ class TopicReader:
     def where(self) -> str:
         return f"source {self._source}"
 
-    def _open(self) -> Consumer:
+    def _open(self, isolation: str = "read_committed") -> Consumer:
         kafka = load_client()
         config = {
             # The client stops to fetch when its queue is full, and then looks again after a whole second by default.
@@ -149,7 +149,7 @@ class TopicReader:
             # Never joined: librdkafka wants the name of a group from every consumer.
             "group.id": self._settings.group or "featurestore",
             "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
-            "isolation.level": "read_committed", "enable.partition.eof": True,
+            "isolation.level": isolation, "enable.partition.eof": True,
             "error_cb": self._note,
         }  # fmt: skip
         with self._refusing():
@@ -198,7 +198,7 @@ class TopicReader:
 
     def describe(self) -> Topic:
         """The topic as it is now. Raises SourceError where it is not there, or the brokers don't answer."""
-        kafka, admin = load_client(), load_admin()
+        kafka = load_client()
         with self._refusing():
             found = self._consumer.list_topics(self._settings.topic, timeout=self._settings.timeout)
         topic = found.topics[self._settings.topic]
@@ -207,28 +207,21 @@ class TopicReader:
                 f"there is no topic {self._settings.topic!r}: {topic.error or 'it has no partitions'}",
                 where=self.where, hint=self._suggest(),
             )  # fmt: skip
-        client = admin.AdminClient(dict(self._config), logger=_quiet())
-        parts = [kafka.TopicPartition(self._settings.topic, number) for number in sorted(topic.partitions)]
-        low = self._offsets(client, parts, admin.OffsetSpec.earliest(), kafka.IsolationLevel.READ_UNCOMMITTED)
-        stable = self._offsets(client, parts, admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_COMMITTED)
-        high = self._offsets(client, parts, admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_UNCOMMITTED)
-        ranges = {part: Range(low[part], stable[part], high[part]) for part in low}
-        return Topic(found.cluster_id, self._topic_id(client), ranges)
+        numbers = sorted(topic.partitions)
+        low = self._offsets(self._consumer, dict.fromkeys(numbers, kafka.OFFSET_BEGINNING))
+        stable = self._offsets(self._consumer, dict.fromkeys(numbers, kafka.OFFSET_END))
+        with closing(self._open(isolation="read_uncommitted")) as other:
+            high = self._offsets(other, dict.fromkeys(numbers, kafka.OFFSET_END))
+        ranges = {number: Range(low[number], stable[number], high[number]) for number in numbers}
+        return Topic(found.cluster_id, self._topic_id(), ranges)
 
     def _suggest(self) -> str | None:
         with self._refusing():
             return did_you_mean(self._settings.topic, self._consumer.list_topics(timeout=self._settings.timeout).topics)
 
-    def _offsets(self, client: Any, parts: Sequence[Any], spec: Any, level: Any) -> dict[int, int]:
-        with self._refusing():
-            asked = client.list_offsets(
-                dict.fromkeys(parts, spec), isolation_level=level, request_timeout=self._settings.timeout
-            )
-            return {part.partition: int(answer.result().offset) for part, answer in asked.items()}
-
-    def _topic_id(self, client: Any) -> str | None:
+    def _topic_id(self) -> str | None:
         """A topic that was deleted and made again has another one. None where the broker is too old to say."""
-        kafka = load_client()
+        kafka, client = load_client(), load_admin().AdminClient(dict(self._config), logger=_quiet())
         asked = client.describe_topics(
             kafka.TopicCollection([self._settings.topic]), request_timeout=min(_ID_SECONDS, self._settings.timeout)
         )
@@ -240,12 +233,23 @@ class TopicReader:
 
     def offsets_at(self, partitions: Sequence[int], instant: int) -> dict[int, int]:
         """The first offset at or after an instant (µs), of each partition that has one."""
+        found = self._offsets(self._consumer, dict.fromkeys(partitions, -(-instant // 1_000)))
+        return {number: offset for number, offset in found.items() if offset >= 0}
+
+    def _offsets(self, consumer: Consumer, times: Mapping[int, int]) -> dict[int, int]:
+        """The offset of each partition at a time: a timestamp (ms), or the beginning or the end as the protocol has it.
+
+        Where the end is depends on whether the consumer reads what is not committed. An AdminClient could be asked for
+        both at once, but `list_offsets` of confluent-kafka 2.16 may crash the process, once in some 10,000 clients.
+        """
         kafka = load_client()
-        millis = -(-instant // 1_000)
-        asked = [kafka.TopicPartition(self._settings.topic, number, millis) for number in partitions]
+        asked = [kafka.TopicPartition(self._settings.topic, number, time) for number, time in times.items()]
         with self._refusing():
-            found = self._consumer.offsets_for_times(asked, timeout=self._settings.timeout)
-        return {part.partition: part.offset for part in found if part.offset >= 0}
+            found = consumer.offsets_for_times(asked, timeout=self._settings.timeout)
+        for part in found:
+            if part.error is not None:
+                raise self._error(f"partition {part.partition}: {part.error.str()}")
+        return {part.partition: part.offset for part in found}
 
     def read(self, spans: Mapping[int, Span], progress: Progress = SILENT) -> Iterator[Records]:
         """The records of these partitions, some of one at a time, in order.

@@ -20,7 +20,16 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
-from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Noticed, Unchanged
+from featurestore.workflows.ingest.events import (
+    Came,
+    Empty,
+    Event,
+    Failed,
+    IngestOptions,
+    Noticed,
+    Present,
+    Unchanged,
+)
 from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.problems import (
     backfill_problem,
@@ -68,6 +77,8 @@ def compute(
             for source in item.feature.reads
         }
         names = dict.fromkeys(source.name for item in targets for source in item.feature.reads)
+        # Who is deleted, or is not any more, is to be known when others are evaluated.
+        names = dict.fromkeys(sorted(names, key=lambda name: project.sources[name].snapshot is None))
         taken = {name: _all_taken(store.positions(name)) for name in names}
         types = {item.feature.entity_type.name: item.feature.entity_type for item in targets}
         deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
@@ -91,19 +102,22 @@ def compute(
             source = project.sources[name]
             complete = {item.name for item in readers} <= {target.feature.name for target in group}
             needs = Needs(source, keys, group, complete=complete)
-            turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, known, due, back, needs)
+            turn = Turn(
+                project, source, keys, options, progress, ahead, moment, last, {**deleted}, known, {**due}, back, needs
+            )  # fmt: skip
             read = {target.version.id: positions[target.version.id, name] for target in group}
             runs.append(_SourceRun(turn, set_aside, group, read))
             # Before anything is computed, and with that the store perhaps open for writing.
             runs[-1].prepare(store, files)
         yield from (Came(run.stream) for run in runs if run.stream is not None)
+        snapshots = _Snapshots(store, runs, copies, clock)
         for run in runs:
             progress(f"reading {run.name}")
-            yield from run.events(copies)
+            yield from map(snapshots.note, run.events(copies))
         for target in targets:
             if target.feature.sources:
                 progress(f"reading {target.feature.source_name}")
-                yield from _joined(target, {run.name: run for run in runs}, copies)
+                yield from map(snapshots.note, _joined(target, {run.name: run for run in runs}, copies))
 
 
 def _joined(target: Target, runs: Mapping[str, _SourceRun], copies: dict[str, Offer]) -> Iterator[Event]:
@@ -160,7 +174,7 @@ def _all_taken(positions: Sequence[Position]) -> list[Taken]:
     return [taken for position in positions if (taken := read_taken(position.cursor)) is not None]
 
 
-def _with_marks(deleted: Mapping[str, pl.DataFrame], stream: Stream) -> Mapping[str, pl.DataFrame]:
+def _with_marks(deleted: Mapping[str, pl.DataFrame], stream: Stream) -> dict[str, pl.DataFrame]:
     """The marks of deleted entities with those that come with this run: they count as if they had been there."""
     import polars as pl
 
@@ -171,6 +185,38 @@ def _with_marks(deleted: Mapping[str, pl.DataFrame], stream: Stream) -> Mapping[
             new = marks.with_columns(run_seq=pl.lit(THIS_RUN), author=pl.lit("user"))
             found[entity_type.name] = pl.concat([held, new.select(held.columns).cast(held.schema)])
     return found
+
+
+class _Snapshots:
+    """Finds out who is gone from the snapshots of a run, and who is back, as soon as each was read.
+
+    Whom the versions answer for is read before anything is computed, and with that the store perhaps open for writing.
+    """
+
+    def __init__(self, store: OfflineStore, runs: Sequence[_SourceRun], copies: dict[str, Offer], clock: int) -> None:
+        self._runs, self._clock = runs, clock
+        self._alive: dict[VersionId, pl.DataFrame] = {}
+        snapshots = [run for run in runs if run.is_snapshot]
+        if any(run.is_new(copies) for run in snapshots):  # one may make others look again
+            from featurestore.workflows.ingest.snapshots import alive
+
+            with store.reading():
+                for version in {each.version for run in snapshots for each in run.readers}:
+                    self._alive[version.id] = alive(store, version, runs[0].turn.project.memory)
+
+    def note(self, event: Event) -> Event:
+        if not isinstance(event, Present):
+            return event
+        from featurestore.workflows.ingest.snapshots import find_moves, with_moves
+
+        name = event.entity_type.name
+        marks = self._runs[0].turn.deleted[name]
+        answering = [self._alive[version.id] for version in event.versions]
+        found = find_moves(event, answering, marks, self._clock)
+        for run in self._runs:
+            run.turn.deleted[name] = with_moves(run.turn.deleted[name], found, THIS_RUN)
+            run.look_again(found)
+        return found
 
 
 class _SourceRun:
@@ -185,7 +231,7 @@ class _SourceRun:
     ) -> None:
         self.turn, self._set_aside = turn, set_aside
         self._project, self._source, self._options = turn.project, turn.source, turn.options
-        self._readers, self._positions = targets, positions
+        self.readers, self._positions = targets, positions
         self._targets = [target for target in targets if not target.feature.sources]
         self.stream: Stream | None = None
         self._refused: FeatureStoreError | None = None
@@ -194,6 +240,28 @@ class _SourceRun:
     @property
     def name(self) -> str:
         return self._source.name
+
+    @property
+    def is_snapshot(self) -> bool:
+        return self._source.snapshot is not None and self._options.input is None
+
+    def is_new(self, copies: dict[str, Offer]) -> bool:
+        """Whether what the source holds may be read in this run."""
+        try:
+            found = self.find(copies)
+        except FeatureStoreError:
+            return True  # it is told with the events
+        return not all(self.is_current(target, found.fingerprint) for target in self.readers)
+
+    def look_again(self, present: Present) -> None:
+        """At the windows of those who are gone, of whom rows may count that are ahead of the clock."""
+        import polars as pl
+
+        assert present.moves is not None, "found just now"
+        for target in self.readers:
+            if target.version.steps and target.feature.entity_type == present.entity_type and present.moves.gone.height:
+                due = self.turn.due[target.version.id]
+                self.turn.due[target.version.id] = pl.concat([due, present.moves.gone.select(due.columns)]).unique()
 
     def prepare(self, store: OfflineStore, stack: ExitStack) -> None:
         """Fetches what is new of a source that can't be read again. What is refused is told with the events."""
@@ -206,7 +274,7 @@ class _SourceRun:
             stream = fetch(
                 store, self._source, opened, folder, restart=self.name in self._options.restart,
                 full=self._options.full, limit=self._options.limit, progress=self.turn.progress, clock=self.turn.now,
-                entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._readers)),
+                entity_types=list(dict.fromkeys(target.feature.entity_type for target in self.readers)),
             )  # fmt: skip
             self.turn = replace(self.turn, past=_past(stream))
             if stream.deleted:
@@ -214,7 +282,7 @@ class _SourceRun:
             pins = read_pins(self._project, self._source)
             print_ = fingerprint(self._source, stream.offer, pins)
             # What reads other sources too may need these rows for what is new there.
-            needed = any(each.feature.sources or not self.is_current(each, print_) for each in self._readers)
+            needed = any(each.feature.sources or not self.is_current(each, print_) for each in self.readers)
             if needed and not stream.empty:
                 stream = lay_out(self._project, store, stream, folder, self.turn.keys, pins, self.turn.progress)
             self.stream = stream
@@ -316,6 +384,8 @@ class _SourceRun:
             latest += FUTURE_TOLERANCE  # which the clock of a step is without
         is_due = bool(due) and (latest is None or int(due) <= latest)
         if deleted_since(self.turn.deleted[target.feature.entity_type.name], position):
+            return False
+        if target.version.steps and self.turn.due[target.version.id].height:
             return False
         return taken == print_ and not is_due and not self._options.full
 

@@ -25,6 +25,7 @@ from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED, MISFITS
 from featurestore.tables.memory import release_unused
+from featurestore.workflows.ingest.came_again import came_again, without_repeats
 from featurestore.workflows.ingest.row_frames import Ranks, RowFrames
 from featurestore.workflows.ingest.taken import Taken, Times
 
@@ -74,6 +75,7 @@ class SourceContents(RowFrames):
         # By the bytes alone: those that were read by another schema before have the same place.
         self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
+        self._counted: list[Kept] | None = None
         self.without: frozenset[str] = frozenset()
         self.view: frozenset[str] | None = None
         self._needs = needs
@@ -99,6 +101,7 @@ class SourceContents(RowFrames):
 
         Raises SourceError.
         """
+        self._counted = None
         stale = self.unparsed()
         if stale:
             self._parse(stale, before)
@@ -383,7 +386,7 @@ class SourceContents(RowFrames):
 
     def misfits(self, columns: frozenset[str]) -> tuple[list[RejectedRow], int]:
         """The rows of what is there that don't fit the pinned type of one of these columns, and how many."""
-        kept = [self._find(sha256) for sha256 in self._order(self.there)]
+        kept = self._once()
         rows = [row for each in kept for row in each.misfits if row.column in columns]
         return rows, sum(_count_misfits(each, columns) for each in kept)
 
@@ -524,9 +527,28 @@ class SourceContents(RowFrames):
         kept = [self._find(sha256) for sha256 in contents]
         return [row for each in kept for row in each.rejected], sum(each.rejected_count for each in kept)
 
+    def _once(self) -> list[Kept]:
+        """All that is there, with rows that were set aside as often as they are there now."""
+        if self._counted is None:
+            order = self._order(self.there)
+            self._counted = [self._find(sha256) for sha256 in order]
+            if self._tells_repeats:
+                starts = [self._streams[_bytes_of(sha256)] for sha256 in order]
+                of_stream = list(zip(self._counted, starts, strict=True))
+                self._counted = without_repeats(of_stream, self.source.id, self._identities)
+        return self._counted
+
+    @property
+    def _tells_repeats(self) -> bool:
+        """Whether a row that came again can be told, and is kept beside what it was before."""
+        return self.of_stream and bool(self.source.id)
+
+    def _identities(self) -> Iterator[pl.DataFrame]:
+        return self.stream(self.there, self.source.id)
+
     def total(self) -> int:
         """The rows of all that is there, those that were set aside among them."""
-        return sum(self._find(sha256).rows for sha256 in self.there)
+        return sum(kept.rows for kept in self._once())
 
     def set_aside(self, clock: int | None, moment: int) -> SetAsideRows:
         """The rows of what is there that were set aside, for their values or for being ahead of ``moment`` (µs).
@@ -534,8 +556,7 @@ class SourceContents(RowFrames):
         A row after the clock, and not after the moment, is due and not set aside: the next step of a backfill takes it.
         """
         found = SetAsideRows()
-        for sha256 in self._order(self.there):
-            kept = self._find(sha256)
+        for kept in self._once():
             found.count += kept.rejected_count
             found.rows += kept.rejected[: MAX_REJECTED - len(found.rows)]
         late = [sha256 for sha256 in self.there if clock is not None and (self._find(sha256).high or clock) > clock]
@@ -556,6 +577,9 @@ class SourceContents(RowFrames):
             first = int(frame[event_time].to_physical().min())  # type: ignore[arg-type]
             found.due = first if found.due is None else min(found.due, first)
             ahead = frame.filter(self._time() > moment)
+            if self._tells_repeats:
+                placed = self._told_apart(ahead, contents)
+                ahead = ahead.filter(~came_again(placed, self.source.id, self._identities))
             found.count += ahead.height
             for row in ahead.head(MAX_REJECTED - len(found.rows)).iter_rows(named=True):
                 name = self.there[contents[row.pop(CONTENT)]].name

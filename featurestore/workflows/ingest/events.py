@@ -77,7 +77,8 @@ class Came:
 class Present:
     """Who is in a snapshot: ``entities`` has the key columns, those of rows that were set aside among them.
 
-    ``untold`` are rows that were set aside and don't say whose they are. ``versions`` read the source.
+    ``untold`` are rows that were set aside and don't say whose they are. ``versions`` read the source. ``moves`` is
+    what follows from it; None until that is known.
     """
 
     source: Source
@@ -85,6 +86,20 @@ class Present:
     entities: pl.DataFrame
     untold: int
     versions: tuple[StoredVersion, ...]
+    moves: Moves | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Who is gone from a snapshot and deleted from the instant ``at`` (µs) on, and who is back (frames of key columns).
+
+    ``refusal`` says who is gone and why nobody is deleted.
+    """
+
+    at: int
+    gone: pl.DataFrame
+    back: pl.DataFrame
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

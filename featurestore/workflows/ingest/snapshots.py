@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from featurestore.model import EntityType, RejectedRow, Source, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, History, RunTransaction
 from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.types import INSTANT, key_types
-from featurestore.workflows.ingest.events import Present
+from featurestore.workflows.ingest.events import Moves, Present
 from featurestore.workflows.ingest.pairs import AT
+from featurestore.workflows.partitions import key_ranges
 
 _SHOWN = 3
 _DELETED_AT = "deleted_at"
@@ -56,23 +57,56 @@ def _keys(values: Mapping[str, object], entity_type: EntityType) -> tuple[str | 
     return tuple(found)
 
 
+def alive(store: History, version: StoredVersion, memory: int) -> pl.DataFrame:
+    """The entities (key columns) that a value of a version answers."""
+    keys = list(version.entity_type.key_names)
+    parts = (store.latest(version, key_range=each) for each in key_ranges(store, [version], memory))
+    return pl.concat([part.filter(pl.col("op") == VALUE).select(keys) for part in parts])
+
+
+def find_moves(present: Present, answering: Sequence[pl.DataFrame], marks: pl.DataFrame, at: int) -> Present:
+    """The same, with who is gone and who is back.
+
+    ``answering`` are the entities that a value of its versions answers (`alive`), and ``marks`` the deletions.
+    """
+    keys = list(present.entity_type.key_names)
+    marks = marks.filter(pl.col("author") == "snapshot").select(keys)
+    back = marks.join(present.entities, on=keys, how="semi").unique().sort(keys)
+    before = pl.concat([*answering, back]).unique()
+    gone = before.join(present.entities, on=keys, how="anti").sort(keys)
+    if not gone.height:
+        return replace(present, moves=Moves(at, gone, back))
+    reason = _refusal(present, gone.height, before.height)
+    if reason is None:
+        return replace(present, moves=Moves(at, gone, back))
+    refusal = f"{present.source.name}: {_who(present.entity_type, gone)} gone from its snapshot, {reason}"
+    return replace(present, moves=Moves(at, gone.clear(), back, refusal))
+
+
+def with_moves(marks: pl.DataFrame, present: Present, run_seq: int) -> pl.DataFrame:
+    """The deletions as they are in a run that makes a snapshot's."""
+    keys, moves = list(present.entity_type.key_names), _moves_of(present)
+    returned = marks.join(moves.back, on=keys, how="semi").filter(pl.col("author") == "snapshot")
+    rest = marks.join(returned, on=marks.columns, how="anti", maintain_order="left")
+    returned = returned.with_columns(pl.lit(run_seq).alias("run_seq"), pl.lit("returned").alias("author"))
+    instant = pl.lit(moves.at, pl.Int64).cast(INSTANT).alias(_DELETED_AT)
+    gone = moves.gone.with_columns(instant, pl.lit(run_seq).alias("run_seq"), pl.lit("snapshot").alias("author"))
+    return pl.concat([rest, returned, gone.select(marks.columns).cast(marks.schema)])
+
+
 def apply_snapshot(run: RunTransaction, present: Present, versions: Sequence[StoredVersion]) -> SnapshotOutcome:
-    """Deletes who is gone, from this run on, and undoes what earlier snapshots did to those who are back.
+    """Deletes who is gone, and undoes what earlier snapshots did to those who are back.
 
     ``versions`` are all of the entity type: a deletion is that of the entity, in every feature.
     """
-    entity_type, keys = present.entity_type, list(present.entity_type.key_names)
-    lines = _bring_back(run, present, versions)
-    alive = [run.alive(version) for version in present.versions]
-    before = pl.concat(alive).unique() if alive else present.entities.clear()
-    gone = before.join(present.entities, on=keys, how="anti").sort(keys)
+    entity_type, keys, moves = present.entity_type, list(present.entity_type.key_names), _moves_of(present)
+    lines = _bring_back(run, present, moves.back, versions)
+    if moves.refusal is not None:
+        return SnapshotOutcome((*lines, moves.refusal), refused=True)
+    gone = moves.gone
     if not gone.height:
         return SnapshotOutcome(tuple(lines))
-    reason = _refusal(present, gone.height, before.height)
-    if reason is not None:
-        who = _who(entity_type, gone)
-        return SnapshotOutcome((*lines, f"{present.source.name}: {who} gone from its snapshot, {reason}"), refused=True)
-    instant = pl.lit(run.learned_at, pl.Int64).cast(INSTANT)
+    instant = pl.lit(moves.at, pl.Int64).cast(INSTANT)
     run.mark_deleted(entity_type, gone.with_columns(instant.alias(_DELETED_AT)), "snapshot")
     for version in versions:
         if version.steps:
@@ -85,6 +119,11 @@ def apply_snapshot(run: RunTransaction, present: Present, versions: Sequence[Sto
     return SnapshotOutcome(tuple(lines))
 
 
+def _moves_of(present: Present) -> Moves:
+    assert present.moves is not None, "found before anything is made of them"
+    return present.moves
+
+
 def _end_steps(run: RunTransaction, version: StoredVersion, gone: pl.DataFrame, instant: pl.Expr) -> None:
     """Moves the steps that fell due into the history as they are, and drops those that did not."""
     coming = run.coming(version, gone)
@@ -92,16 +131,20 @@ def _end_steps(run: RunTransaction, version: StoredVersion, gone: pl.DataFrame, 
     run.replace_coming(version, gone, coming.filter(pl.col("op") == UNTIL))
 
 
-def _bring_back(run: RunTransaction, present: Present, versions: Sequence[StoredVersion]) -> list[str]:
+def _bring_back(
+    run: RunTransaction, present: Present, back: pl.DataFrame, versions: Sequence[StoredVersion]
+) -> list[str]:
+    """Windows are evaluated again from the deletion on: until then they answer nothing."""
     entity_type, keys = present.entity_type, list(present.entity_type.key_names)
-    marks = run.deletions(entity_type).filter(pl.col("author") == "snapshot")
-    back = marks.join(present.entities, on=keys, how="semi", maintain_order="left")
     if not back.height:
         return []
+    marks = run.deletions(entity_type).filter(pl.col("author") == "snapshot")
+    deleted = marks.join(back, on=keys, how="semi", maintain_order="left")
     for version in versions:
-        run.withdraw(version, back.select(*keys, pl.col(_DELETED_AT).alias(AT)).unique(), of=TOMBSTONE)
-    run.mark_returned(entity_type, back.select(keys).unique(maintain_order=True))
-    return [f"{present.source.name}: {_who(entity_type, back.select(keys).unique(maintain_order=True))} back"]
+        if not version.steps:
+            run.withdraw(version, deleted.select(*keys, pl.col(_DELETED_AT).alias(AT)).unique(), of=TOMBSTONE)
+    run.mark_returned(entity_type, back)
+    return [f"{present.source.name}: {_who(entity_type, back)} back"]
 
 
 def _refusal(present: Present, gone: int, before: int) -> str | None:

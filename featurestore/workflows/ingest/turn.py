@@ -29,7 +29,8 @@ class Turn:
     """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
     where rows ahead of the clock are taken. ``moment`` (µs) is the present; in a step of a backfill it is later than
     the clock. ``last`` is what the last committed run has taken of the source.
-    ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
+    ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type, those that come
+    with this run as soon as they are known. ``looks_back``
     is a feature that reads the source with a lookback, where there is one; ``needs`` are the columns that are read.
     ``now`` (µs) is the clock of the run, up to which windows are known after it, and ``due`` has the entities of each
     version with steps of which something fell due since the last run. ``past`` are batches of a stream that went past
@@ -44,9 +45,9 @@ class Turn:
     clock: int
     moment: int
     last: Taken | None
-    deleted: Mapping[str, pl.DataFrame]
+    deleted: dict[str, pl.DataFrame]
     now: int
-    due: Mapping[VersionId, pl.DataFrame] = field(default_factory=dict)
+    due: dict[VersionId, pl.DataFrame] = field(default_factory=dict)
     looks_back: str | None = None
     needs: Needs | None = None
     past: Mapping[str, int] = field(default_factory=dict)

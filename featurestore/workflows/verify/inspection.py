@@ -75,6 +75,7 @@ def limits_within(memory: int) -> VerifyLimits:
         batch_rows=min(DEFAULT_SIZES.batch_rows, memory // 10_000),
         first_rows=min(DEFAULT_SIZES.first_rows, memory // 4_000),
         most_rows=min(DEFAULT_SIZES.most_rows, memory // 2_000),
+        rows_per_sample=min(DEFAULT_SIZES.rows_per_sample, memory // 8_000),
     )
     return VerifyLimits(
         rows=min(DEFAULT_LIMITS.rows, memory // 1_000), entities=min(DEFAULT_LIMITS.entities, memory // 10_000),
