@@ -166,6 +166,9 @@ def _block(cell: Text, column: Column, width: int, console: Console) -> list[Tex
     lines = list(cell.split("\n"))
     for text in lines:
         text.truncate(width, overflow="ellipsis")  # a number that lost its last digits would be another one
+        if text.plain.endswith(" …"):  # half of a wide character leaves a blank
+            text.right_crop(2)
+            text.append("…")
     return lines
 
 
