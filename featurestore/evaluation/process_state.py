@@ -30,8 +30,7 @@ class ProcessState:
 
     def __init__(self) -> None:
         self._builtins = dict(vars(builtins))
-        # Modules of the project come and go with their isolation.
-        self._modules = {name: module for name, module in sys.modules.items() if not _is_isolated(module)}
+        self._modules = sys.modules.copy()
         lists: dict[str, Any] = {"path": sys.path, "meta_path": sys.meta_path, "path_hooks": sys.path_hooks}
         self._lists = [(name, one, list(one)) for name, one in lists.items()]
         self._environment = dict(os.environ)
@@ -47,14 +46,16 @@ class ProcessState:
     def put_back(self) -> None:
         """Makes the process what it was."""
         vars(builtins).update(self._builtins)  # first: all else needs them
-        for name, module in self._modules.items():
-            sys.modules.setdefault(name, module)
+        # Modules of the project come and go with their isolation.
+        for name in self._modules.keys() - sys.modules.keys():
+            if not _is_isolated(self._modules[name]):
+                sys.modules[name] = self._modules[name]
         for name, one, before in self._lists:
             setattr(sys, name, one)
             if not all(entry in one for entry in before):
                 one[:] = before
-        for name, value in self._environment.items():
-            os.environ.setdefault(name, value)
+        for name in self._environment.keys() - set(os.environ):
+            os.environ[name] = self._environment[name]
         if sys.getrecursionlimit() < self._depth:
             sys.setrecursionlimit(self._depth)
         if self._folder is not None and _current_folder() != self._folder:

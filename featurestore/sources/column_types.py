@@ -19,7 +19,18 @@ from featurestore.sources.contract import Place
 from featurestore.sources.inference import infer
 from featurestore.sources.rules import find_violations
 from featurestore.sources.wording import misfit_reason, show
-from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, MAX_REJECTED, MISFITS, NULL, TEXT, Batch, Mask
+from featurestore.tables.batch import (
+    BOOLEAN,
+    DECIMAL,
+    INTEGER,
+    MAX_REJECTED,
+    MISFITS,
+    NULL,
+    STRING,
+    TEXT,
+    Batch,
+    Mask,
+)
 from featurestore.tables.iso8601 import DAY
 from featurestore.times import MAX_INSTANT
 
@@ -187,8 +198,10 @@ class ColumnTypes:
             self.inferred[name] = target.kind
         kinds = batch.kinds.get(name)
         is_open = self.source.dialect.may_group_by_points and not self.has_decimals
-        if is_open and target.kind == "float" and kinds is None and column.dtype == pl.String:
-            self._note_points(column, batch)
+        if is_open and target.kind == "float" and column.dtype == pl.String:
+            # What JSON has as a number leaves nothing open.
+            texts = column if kinds is None else column.set(~kinds.is_in([STRING, TEXT]), None)
+            self._note_points(texts, batch)
         if target.kind == "string" and name not in self.mixed and self._is_undeclared(name):
             self._note_mixed(column, kinds, batch)
         if name in self.inferred and (done.misfits is not None or _are_texts(kinds, target)):

@@ -23,9 +23,12 @@ def read_settings(table: TomlTable) -> FileSettings:
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
     def read_file(stream: IO[bytes], name: str, columns: Choose | None, report: Report) -> Iterator[Batch]:
+        from featurestore.tables.blocks import BLOCK
         from featurestore.tables.delimited import read_csv  # loads Polars
+        from featurestore.tables.memory import batch_bytes
 
-        return read_csv(stream, name, report, dialect=source.dialect, hint=hint)
+        block_size = batch_bytes(folders.memory, BLOCK)
+        return read_csv(stream, name, report, dialect=source.dialect, hint=hint, block_size=block_size)
 
     def hint(setting: str, value: str) -> str:
         shown = value if setting in ("header", "skip_rows") else f'"{value}"'

@@ -15,6 +15,7 @@ from featurestore.model import Source
 from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.databases import KEYS, Check, DatabaseFiles, DatabaseSettings, read_settings, select
 from featurestore.sources.files import named_in_files
+from featurestore.tables.memory import batch_bytes
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,6 +31,7 @@ WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
 MOST_MEMORY, LEAST_MEMORY = 512_000_000, 64_000_000
 """Bytes that DuckDB may take: without a limit it keeps what four fifths of the machine's memory hold of a file."""
+_LONG_ROW = 1 << 10  # bytes that a long row may well have
 _BLOCKS = 2 << 18  # bytes of a column that a thread of DuckDB has in memory: blocks of two groups of rows
 
 
@@ -41,6 +43,7 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
     read = partial(
         read_duckdb,
         needed=named_in_files(source),
+        long_rows=batch_bytes(folders.memory, LONG_ROWS * _LONG_ROW) // _LONG_ROW,
         memory=quarter if source.settings.query is None else half,  # a query may sort or join
         wide_memory=most,
         spill=folders.state / "spill",
@@ -58,6 +61,7 @@ def read_duckdb(
     *,
     needed: Collection[str] = (),
     rows: int = ROWS,
+    long_rows: int = LONG_ROWS,
     wait_seconds: float = WAIT_SECONDS,
     memory: int = MOST_MEMORY,
     wide_memory: int = MOST_MEMORY,
@@ -92,7 +96,7 @@ def read_duckdb(
             held = readable(empty.schema, chosen, needed, name, report)
             yield _with_bits(batch_of(empty.select(held), name, unread=unread), of_bits)
             first = 1
-            rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
+            rows = min(rows, long_rows) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             rows = min(rows, max(CELLS // len(chosen), LEAST_ROWS))
             for batch in connection.sql(statement).to_arrow_reader(rows):
                 _refuse_long(batch.select(held), name)

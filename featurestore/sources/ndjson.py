@@ -18,9 +18,12 @@ read_settings = read_path
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
     def read_file(stream: IO[bytes], name: str, columns: Choose | None, report: Report) -> Iterator[Batch]:
+        from featurestore.tables.blocks import BLOCK
         from featurestore.tables.json_texts import read_json_texts  # loads Polars
+        from featurestore.tables.memory import batch_bytes
 
-        return read_json_texts(stream, name, report, encoding=source.dialect.encoding)
+        block_size = batch_bytes(folders.memory, BLOCK)
+        return read_json_texts(stream, name, report, encoding=source.dialect.encoding, block_size=block_size)
 
     def tail(stream: IO[bytes], size: int) -> bytes | None:
         """Nothing has to stand before lines; they can't be read alone where they are packed, or one was cut."""

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 from featurestore.model import Source
 from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.files import FileSource, named_in_files, read_path
+from featurestore.tables.memory import batch_bytes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +27,8 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
     needed = named_in_files(source)
 
     def read_file(stream: IO[bytes], name: str, columns: Choose | None, report: Report) -> Iterator[Batch]:
-        return read_parquet(stream, name, columns, report, needed=needed)
+        most = batch_bytes(folders.memory, BATCH_BYTES)
+        return read_parquet(stream, name, columns, report, most=most, needed=needed)
 
     return FileSource(folders, source, given, read_file)
 
@@ -38,6 +40,7 @@ def read_parquet(
     report: Report,
     rows: int = ROWS,
     *,
+    most: int = BATCH_BYTES,
     needed: Collection[str] = (),
 ) -> Iterator[Batch]:
     """Yields the columns of a file, one batch at least. Raises SourceError where it is damaged or not Parquet."""
@@ -66,7 +69,7 @@ def read_parquet(
         chosen = readable(reader.schema_arrow, chosen, needed, name, report)
         int96 = [column for column in int96_columns(reader) if column in chosen]
         yield batch_of(reader.schema_arrow.empty_table().select(chosen), name, unread=unread)
-        first, rows = 1, _fitting(reader.metadata, rows)
+        first, rows = 1, _fitting(reader.metadata, rows, most)
         finer = open_parquet(stream).iter_batches(rows, columns=int96) if int96 else repeat(None)
         for batch, exact in zip(reader.iter_batches(rows, columns=chosen), finer, strict=False):
             table = batch.select(chosen)  # the reader takes "a.b" for a part of "a"
@@ -76,11 +79,11 @@ def read_parquet(
             first += batch.num_rows
 
 
-def _fitting(metadata: pq.FileMetaData, rows: int) -> int:
-    """How many rows a batch may have, by the size that the largest ones have unpacked."""
+def _fitting(metadata: pq.FileMetaData, rows: int, most: int) -> int:
+    """How many rows a batch of about ``most`` bytes may have, by the size that the largest ones have unpacked."""
     groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
     size = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=0)
-    return max(min(rows, int(BATCH_BYTES / max(size, 1))), min(rows, LEAST_ROWS))
+    return max(min(rows, int(most / max(size, 1))), min(rows, LEAST_ROWS))
 
 
 def _rounded_up(frame: pl.DataFrame, exact: pl.DataFrame) -> pl.DataFrame:

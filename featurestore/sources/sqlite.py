@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from featurestore.errors import SourceError
 from featurestore.model import Source
 from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.databases import KEYS, Check, DatabaseFiles, DatabaseSettings, read_settings, select
+from featurestore.tables.memory import batch_bytes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +34,8 @@ WAIT_SECONDS = 10.0
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return DatabaseFiles(folders, source, given, read_sqlite, log="-wal")
+    read = partial(read_sqlite, most=batch_bytes(folders.memory, BATCH_BYTES))
+    return DatabaseFiles(folders, source, given, read, log="-wal")
 
 
 def read_sqlite(
@@ -44,6 +47,7 @@ def read_sqlite(
     _report: Report,
     *,
     rows: int = ROWS,
+    most: int = BATCH_BYTES,
     wait_seconds: float = WAIT_SECONDS,
 ) -> Iterator[Batch]:
     """The rows of one snapshot, at least one batch. Raises SourceError.
@@ -68,7 +72,7 @@ def read_sqlite(
             names = [each[0] for each in connection.execute(f"SELECT * FROM {settings.rows} LIMIT 0").description]
             names = select_columns(names, None, name)
             yield Batch(name, _frame(names, [()] * len(names))[0])
-            yield from _batches(connection, select(names, settings), names, name, rows)
+            yield from _batches(connection, select(names, settings), names, name, rows, most)
             if alone:
                 check()
     except sqlite3.Error as exc:
@@ -84,10 +88,10 @@ def _check_length(connection: sqlite3.Connection, path: Path, name: str) -> None
 
 
 def _batches(
-    connection: sqlite3.Connection, statement: str, names: Sequence[str], name: str, rows: int
+    connection: sqlite3.Connection, statement: str, names: Sequence[str], name: str, rows: int, most: int
 ) -> Iterator[Batch]:
     read = 0
-    fetched = _columns(connection.execute(statement), len(names), rows)
+    fetched = _columns(connection.execute(statement), len(names), rows, most)
     while True:
         try:
             columns = next(fetched)
@@ -98,14 +102,14 @@ def _batches(
                 raise
             # Python's, not SQLite's: a text is not UTF-8. From here on such a text is bytes, at twice the cost.
             connection.text_factory = _text
-            fetched = _columns(connection.execute(statement), len(names), rows, skip=read)
+            fetched = _columns(connection.execute(statement), len(names), rows, most, skip=read)
             continue
         yield _batch(names, columns, name, read + 1)
         read += len(columns[0])
 
 
-def _columns(cursor: sqlite3.Cursor, width: int, rows: int, skip: int = 0) -> Iterator[list[list[object]]]:
-    """The columns of so many rows at a time, fewer of long ones, after some that are passed over."""
+def _columns(cursor: sqlite3.Cursor, width: int, rows: int, most: int, skip: int = 0) -> Iterator[list[list[object]]]:
+    """The columns of so many rows, or ``most`` bytes, at a time, after some rows that are passed over."""
     while skip:
         skip -= len(cursor.fetchmany(min(AT_ONCE, skip)))
     columns: list[list[object]] = [[] for _ in range(width)]
@@ -118,8 +122,8 @@ def _columns(cursor: sqlite3.Cursor, width: int, rows: int, skip: int = 0) -> It
             column.extend(values)
         more = _size(found)
         size += more
-        at_once = min(AT_ONCE, max(BATCH_BYTES // 4 * len(found) // more, 1))
-        if len(columns[0]) == rows or size > BATCH_BYTES:
+        at_once = min(AT_ONCE, max(most // 4 * len(found) // more, 1))
+        if len(columns[0]) == rows or size > most:
             yield columns
             columns, size = [[] for _ in range(width)], 0
     if columns[0]:

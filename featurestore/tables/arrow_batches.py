@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from featurestore.errors import SourceError
+from featurestore.tables.arrow_files import refuse_joined_files, refuse_rest
 from featurestore.tables.arrow_limits import beyond_limits, has_limits
 from featurestore.tables.batch import MAX_REJECTED, Batch, UnreadableRow, nfc, texts
 from featurestore.tables.formats import refuse_foreign
@@ -191,13 +192,21 @@ def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.Recor
         except pa.ArrowInvalid as exc:
             hint = "copy it again: an Arrow file is only complete with its end"
             raise SourceError("is an Arrow file that was cut or damaged", hint=hint) from exc
+        refuse_joined_files(stream)
         return reader.schema, (reader.get_batch(at) for at in range(reader.num_record_batches))
     refuse_foreign(stream, "", "Arrow")
     if not head.startswith(CONTINUATION) and int.from_bytes(head[:4], "little") > LARGEST_SCHEMA:
         # Arrow would take its first bytes for a length, and ask for that many.
         raise SourceError("is not Arrow but text, or another format", hint="set the type that the file is of")
     streamed = pa.ipc.open_stream(stream)
-    return streamed.schema, iter(streamed)
+    return streamed.schema, _to_the_end(streamed, stream)
+
+
+def _to_the_end(reader: pa.ipc.RecordBatchStreamReader, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    yield from reader
+    end = stream.tell()
+    refuse_rest(stream)
+    stream.seek(end)
 
 
 def has_end(stream: IO[bytes]) -> bool:
@@ -223,6 +232,7 @@ def naming_the_file(name: str, form: str) -> Iterator[None]:
         raise
     except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
         text = str(exc).strip().partition("\n")[0]
-        raise SourceError(
-            f"can't be read as {form}: {text}", where=name, hint=f"is it complete, and {form} at all?"
-        ) from exc
+        hint = f"is it complete, and {form} at all?"
+        if isinstance(exc, pa.ArrowNotImplementedError):  # of polars' integers of 128 bits, for one
+            hint = "write it without that, or with other types"
+        raise SourceError(f"can't be read as {form}: {text}", where=name, hint=hint) from exc

@@ -169,6 +169,7 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
     import pyarrow as pa
 
     from featurestore.tables.arrow_batches import int96_columns, panics
+    from featurestore.tables.arrow_files import refuse_joined_files
     from featurestore.tables.parquet_files import open_parquet, refuse_joined
 
     try:
@@ -177,6 +178,8 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
             refuse_joined(stream, reader.metadata, "")
             if int96_columns(reader):
                 return True
+        else:
+            refuse_joined_files(stream)
         schema = reader.schema_arrow if form == "parquet" else pa.ipc.open_file(stream).schema
     except (pa.ArrowException, OSError, ValueError):  # for Polars to say what is wrong with it
         return False
@@ -214,6 +217,7 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
     import pyarrow as pa
 
     from featurestore.tables.arrow_batches import panics
+    from featurestore.tables.arrow_files import refuse_rest
 
     try:
         reader = pa.ipc.open_stream(stream)
@@ -224,10 +228,11 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
     with reader:
         if any(map(panics, reader.schema.types)):
             yield from _frames(reader.schema, reader)
-            return
-        yield cast("pl.DataFrame", pl.from_arrow(reader.schema.empty_table()))
-        for batch in reader:
-            yield cast("pl.DataFrame", pl.from_arrow(batch))
+        else:
+            yield cast("pl.DataFrame", pl.from_arrow(reader.schema.empty_table()))
+            for batch in reader:
+                yield cast("pl.DataFrame", pl.from_arrow(batch))
+        refuse_rest(stream)
 
 
 def _cut(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:

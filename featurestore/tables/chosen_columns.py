@@ -21,7 +21,7 @@ def select_columns(names: list[str], choose: Choose | None, name: str) -> list[s
         if count > 1:
             raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
         if "\0" in column:
-            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
+            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name, hint="rename it")
     if choose is None:
         return names
     needed = set(choose(names))

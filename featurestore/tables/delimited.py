@@ -19,10 +19,9 @@ import polars as pl
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch
-from featurestore.tables.blocks import MAX_LINE, UTF8_MARK, ends_with_line, read_blocks
+from featurestore.tables.blocks import BLOCK, MAX_LINE, UTF8_MARK, ends_with_line, read_blocks
 from featurestore.tables.records import Records, Shape, split, split_quickly, without_comments
 
-BLOCK = 16 << 20  # of which a large file has two in memory, as it is read one ahead
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 _MOST_HEADER = 1 << 20  # of a file that is read from where it ended
 _MARKS = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)+")

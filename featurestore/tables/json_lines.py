@@ -12,9 +12,8 @@ from itertools import chain
 from typing import IO, Any, NoReturn
 
 from featurestore.errors import SourceError
-from featurestore.tables.blocks import MAX_LINE, read_blocks
+from featurestore.tables.blocks import BLOCK, MAX_LINE, read_blocks
 
-BLOCK = 16 << 20
 HINT = "write one object per line, for example with: jq -c '.[]'"
 
 

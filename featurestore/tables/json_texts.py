@@ -26,8 +26,9 @@ from featurestore.tables.batch import (
     Batch,
     UnreadableRow,
 )
+from featurestore.tables.blocks import BLOCK
 from featurestore.tables.json_layout import Cut, cut_alike
-from featurestore.tables.json_lines import BLOCK, parse_object, read_lines
+from featurestore.tables.json_lines import parse_object, read_lines
 
 WORTH_A_LAYOUT = 100
 

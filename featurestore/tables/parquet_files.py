@@ -10,6 +10,8 @@ from featurestore.errors import SourceError
 
 _JOINT = b"PAR1PAR1"  # the end of one file and the beginning of the next
 _LENGTHS = 8  # bytes behind the footer: its length, and the mark
+_ENCRYPTED = b"PARE"  # the mark of a file whose footer is encrypted
+_SIGNATURE = 28  # bytes behind a footer that is not, of a file with columns that are
 _INDEXES = 1 << 20  # bytes of page indexes and Bloom filters between the data and the footer, about
 _READ_AT_ONCE, _OF_A_COLUMN = 1 << 25, (1 << 16, 1 << 20)  # bytes of all columns, and least and most of each
 
@@ -17,14 +19,31 @@ _READ_AT_ONCE, _OF_A_COLUMN = 1 << 25, (1 << 16, 1 << 20)  # bytes of all column
 def open_parquet(stream: IO[bytes], **options: bool | str) -> pq.ParquetFile:
     """Arrow's reader of a file larger than memory: by default it holds what it has read until its last batch.
 
-    Its buffers are there once for each column, however little the column has.
+    Its buffers are there once for each column, however little the column has. Raises SourceError for what is encrypted:
+    where Arrow is asked about such a column, the process ends.
     """
     start = stream.tell()
+    end = _end(stream)
+    if end.endswith(_ENCRYPTED):
+        raise _encrypted("is encrypted")
+    stream.seek(start)
     metadata = pq.read_metadata(stream)
+    if int.from_bytes(end[:4], "little") - metadata.serialized_size == _SIGNATURE:
+        raise _encrypted("has encrypted columns")
     stream.seek(start)
     least, most = _OF_A_COLUMN
     size = min(max(_READ_AT_ONCE // max(metadata.num_columns, 1), least), most)
     return pq.ParquetFile(stream, metadata=metadata, pre_buffer=False, buffer_size=size, **options)
+
+
+def _end(stream: IO[bytes]) -> bytes:
+    """The length of the footer, and the mark."""
+    stream.seek(max(stream.seek(0, 2) - _LENGTHS, 0))
+    return stream.read(_LENGTHS)
+
+
+def _encrypted(what: str) -> SourceError:
+    return SourceError(what, hint="write it without encryption, with the keys that it was written with")
 
 
 def refuse_joined(stream: IO[bytes], metadata: pq.FileMetaData, name: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import sqlite3
 import uuid
@@ -15,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 
 from tests.corpus.case import Case
 from tests.corpus.text_files import GOOD
@@ -74,6 +76,23 @@ def damaged(data: bytes) -> bytes:
     return data[:60] + bytes(byte ^ 0xFF for byte in data[60:90]) + data[90:]
 
 
+class Keys(pe.KmsClient):  # type: ignore[misc]  # untyped
+    """Hands out keys as they are."""
+
+    def __init__(self, _config: object) -> None:
+        super().__init__()
+
+    def wrap_key(self, key: bytes, _master: str) -> bytes:
+        return base64.b64encode(key)
+
+
+def encrypted(of: pa.Table, *, plaintext_footer: bool) -> bytes:
+    """A file whose column x is encrypted, and its footer but for ``plaintext_footer``."""
+    keys = pe.EncryptionConfiguration(footer_key="f", column_keys={"k": ["x"]}, plaintext_footer=plaintext_footer)
+    properties = pe.CryptoFactory(Keys).file_encryption_properties(pe.KmsConnectionConfig(), keys)
+    return parquet_bytes(of, encryption_properties=properties)
+
+
 UUIDS = [str(uuid.UUID(int=at)) for at in (1, 2, 3)]
 ADDRESS = pa.array([{"city": "Oslo", "no": 1}, {"city": None, "no": 2}, None])
 
@@ -118,8 +137,13 @@ PARQUET = {
     "Parquet with page indexes": parquet(parquet_bytes(table(), write_page_index=True), ROWS),
     "Parquet with empty row groups": parquet(grouped(table().slice(0, 0), table(), table().slice(0, 0)), ROWS),
     "Parquet with an encrypted footer": parquet(
-        b"PARE" + parquet_bytes(table())[4:-4] + b"PARE", refusal="Could not read encrypted metadata"
+        b"PARE" + parquet_bytes(table())[4:-4] + b"PARE", refusal="is encrypted", hint="without encryption"
     ),
+    "Parquet that is encrypted": parquet(encrypted(table(), plaintext_footer=False), refusal="is encrypted"),
+    "Parquet with an encrypted column": parquet(
+        encrypted(table(), plaintext_footer=True), refusal="has encrypted columns", hint="write it without encryption"
+    ),
+    "Parquet with a NUL in a name": parquet(table(**{"y\0": IDS}), refusal="has a NUL in the name", hint="rename it"),
     "runs of bytes split": parquet(
         parquet_bytes(table([1.5, 2.5, 3.5]), use_dictionary=False, column_encoding={"x": "BYTE_STREAM_SPLIT"}), [1.5, 2.5, 3.5]
     ),
@@ -156,6 +180,14 @@ PARQUET = {
     ),
     "large texts and binary": parquet(table(pa.array(["a", "", None], pa.large_string()), y=pa.array([b"\0", b"", None])), ["a", "", None]),
     "binary, declared as text": parquet(table(pa.array([b"a", b"b", b"c"])), refusal="column 'x': a column of type Binary", settings=TEXT),
+    "times at midnight as days, one far away": parquet(
+        table(pa.array([0, 2**63 - 1, 86_400_000_000], pa.timestamp("us"))),
+        [date(1970, 1, 1), date(1970, 1, 2)], 'columns.x = { type = "date" }', aside=[(2, "is not a date")],
+    ),
+    "nanoseconds at midnight as days, one at the end of time": parquet(
+        table(pa.array([0, 2**63 - 1, -86_400_000_000_000], pa.timestamp("ns"))),
+        [date(1970, 1, 1), date(1969, 12, 31)], 'columns.x = { type = "date" }', aside=[(2, "is not a date")],
+    ),
     "UUIDs": parquet(table(pa.array([uuid.UUID(text).bytes for text in UUIDS], pa.uuid())), UUIDS),
     "dates": parquet(table([date(2024, 1, 1), date(1, 1, 1), date(9999, 12, 31)]), [date(2024, 1, 1), date(1, 1, 1), date(9999, 12, 31)]),
     "times of a day": parquet(table([time(1), time(2), time(3)]), [time(1), time(2), time(3)]),
@@ -237,6 +269,17 @@ ARROW = {
     ),
     "views of texts": arrow(table(pa.array(["a", "b", None], pa.string_view())), ["a", "b", None]),
     "a fixed offset in Arrow": arrow(table(pa.array(NOON, pa.timestamp("ns", "-03:00"))), NOON),
+    "two Arrow files put together": arrow(arrow_bytes(table()) * 2, refusal="is several Arrow files put together"),
+    "two Arrow files of other sizes put together": arrow(
+        arrow_bytes(table()) + arrow_bytes(pa.concat_tables([table()] * 99)), refusal="is several Arrow files put together"
+    ),
+    "an Arrow file before an empty one": arrow(
+        arrow_bytes(table()) + arrow_bytes(table().schema.empty_table()), refusal="is several Arrow files put together"
+    ),
+    "two Arrow streams put together": arrow(
+        arrow_bytes(table(), stream=True) * 2, refusal="is it several Arrow streams put together?"
+    ),
+    "zeros behind an Arrow stream": arrow(arrow_bytes(table(), stream=True) + bytes(100), ROWS),
     "an Arrow file that was cut": arrow(arrow_bytes(table())[:-30], refusal="an Arrow file that was cut or damaged"),
     "an Arrow stream that was cut": arrow(arrow_bytes(table(), stream=True)[:-8], ROWS, warning="has no mark at its end"),
     "a CSV named Arrow": arrow(GOOD.encode(), refusal="is not Arrow but text"),

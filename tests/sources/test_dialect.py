@@ -421,6 +421,33 @@ def test_points_that_may_stand_between_thousands_are_said(shops: Shops, name: st
     assert bool(again) == (said and "columns.x" in settings)  # of a pinned column it was said
 
 
+@pytest.mark.parametrize(("value", "said"), [('"1.500"', True), ("1.500", False)])
+def test_points_in_texts_of_json_are_said_and_in_its_numbers_are_none(shops: Shops, value: str, said: bool) -> None:
+    shop = shops(
+        'type = "ndjson"\npath = "visits.ndjson"\n[sources.visits.columns]\nat.format = "%d.%m.%Y"\n'
+        'at.type = "datetime"\nx.type = "float"\n'
+    )
+    shop.write("visits.ndjson", f'{{"id": "a", "at": "01.02.2024", "x": {value}}}\n{{"id": "b", "x": 2.5}}\n')
+    taken = shop.read()
+    assert taken.frame["x"].to_list() == [1.5, 2.5]
+    assert any("1.500 in visits.ndjson line 1, column 'x', is read as" in line for line in taken.warnings) == said
+
+
+def test_a_mark_between_thousands_is_one_of_texts_and_a_number_of_json_is_that_number(shops: Shops) -> None:
+    shop = shops(
+        'type = "ndjson"\npath = "visits.ndjson"\ndecimal = ","\nthousands = "."\n'
+        '[sources.visits.columns]\nx.type = "float"\n'
+    )
+    shop.write(
+        "visits.ndjson",
+        b"".join(b'{"id": "%d", "x": %d.500, "y": "%d.500"}\n' % (at, at, at) for at in range(1, 200))
+        + b'{"id": "a", "x": "1.500", "y": 1.500}\n',
+    )
+    frame = shop.read().frame
+    assert frame["x"].to_list() == [*(at + 0.5 for at in range(1, 200)), 1500.0]
+    assert frame["y"].to_list() == [*(at * 1000.0 + 500 for at in range(1, 200)), 1.5]
+
+
 PROJECT_OF_POINTS = """
 [project]
 name = "shop"

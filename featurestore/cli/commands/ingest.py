@@ -73,10 +73,12 @@ def command(
     """
     from featurestore.render import json, text
     from featurestore.render.lines import run_lines
+    from featurestore.tables.memory import use_one_heap
     from featurestore.workflows.ingest.events import IngestOptions
     from featurestore.workflows.ingest.ingest import IngestRequest, ingest
     from featurestore.workflows.ingest.steps import backfill_bounds
 
+    use_one_heap()
     session: Session = ctx.obj
     project = session.project()
     begin, end = instant(session, "--since", since), instant(session, "--until", until)

@@ -117,7 +117,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         with self.reading():
             file = self._file()
             try:
-                return self._set_back(file)
+                return self._set_back(file if file.format() else None)
             except duckdb.Error as exc:
                 raise error_of(exc, self._path) from exc
 
@@ -482,13 +482,13 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         """What there is to say of a file that was opened. Raises NewerFormatError."""
         meta = file.meta()
         schema.check_format(int(meta[0]["format"]) if meta else 0, str(self._path))
-        lost = self._set_back(file)
+        lost = self._set_back(file if meta else None)
         said = () if lost is None else (f"{lost}; {lost.hint}",)
         return (*said, UNFINISHED) if read_erasures(meta) else said
 
     def _set_back(self, file: DuckDBFile | None) -> SetBackError | None:
-        """What to say of a file (None: there is none) that lacks the last run committed here."""
-        return set_back(self._project, LOCAL, file if file is not None and file.meta() else None, str(self._path))
+        """What to say of a file (None: there is none, or it is new) that lacks the last run committed here."""
+        return set_back(self._project, LOCAL, file, str(self._path))
 
     @contextmanager
     def _writable(self) -> Iterator[DuckDBFile]:
@@ -507,8 +507,9 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             # DuckDB creates the file with the permissions that the umask leaves.
             if self._path.stat().st_mode & 0o777 != 0o600:
                 self._path.chmod(0o600)
-            schema.check_format(file.format(), str(self._path))
-            if (lost := self._set_back(file)) is not None:
+            written_in = file.format()
+            schema.check_format(written_in, str(self._path))
+            if (lost := self._set_back(file if written_in else None)) is not None:
                 raise lost
             file.migrate()
             yield file

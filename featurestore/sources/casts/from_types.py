@@ -108,13 +108,20 @@ def _cast_other(column: pl.Series, target: ColumnType) -> Cast | None:
             return compare(column, micros.dt.replace_time_zone("UTC"))
         return _localized(micros, column, target)
     if isinstance(dtype, pl.Datetime) and kind == "date" and not dtype.time_zone:
-        days = column.cast(pl.Date)
-        return compare(column, days, days.cast(dtype) != column)
+        return compare(column, _days_of_midnights(column.to_physical(), dtype.time_unit))
     if dtype == column_type(kind):
         return Cast(column)
     if isinstance(dtype, pl.List | pl.Array) and kind == "list[float]" and dtype.inner.is_numeric():
         return compare(column, column.cast(column_type(kind)), lossy_lists(column))
     return None
+
+
+def _days_of_midnights(counts: pl.Series, unit: str) -> pl.Series:
+    """Days of times at midnight, null for others: in numbers, since a cast of Polars fails where one is far away."""
+    of_day = DAY * 1_000 if unit == "ns" else DAY // 1_000 if unit == "ms" else DAY
+    days = counts // of_day
+    fits = (counts % of_day == 0) & days.is_between(MIN_INSTANT // DAY, MAX_INSTANT // DAY)
+    return days.set(~fits, None).cast(pl.Date)
 
 
 def _localized(values: pl.Series, column: pl.Series, target: ColumnType) -> Cast:

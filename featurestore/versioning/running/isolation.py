@@ -13,7 +13,7 @@ import ast
 import builtins
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -257,7 +257,7 @@ class Isolation:
         """
         with _SYS_MODULES:
             tops = {name.partition(".")[0] for name in self.modules}
-            hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+            hidden = {name: sys.modules.pop(name) for name in _modules_below(tops)}
             sys.modules.update(self.modules)
             sys.meta_path.insert(0, self)
         try:
@@ -267,9 +267,15 @@ class Isolation:
                 if self in sys.meta_path:  # else what ran has emptied it
                     sys.meta_path.remove(self)
                 tops |= {name.partition(".")[0] for name in self.modules}
-                for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+                for name in _modules_below(tops):
                     del sys.modules[name]
                 sys.modules.update(hidden)
+
+
+def _modules_below(tops: Set[str]) -> list[str]:
+    """The names in ``sys.modules`` of these packages and modules and of all that is inside them."""
+    inside = tuple(f"{top}." for top in tops)
+    return [name for name in sys.modules if name in tops or name.startswith(inside)]
 
 
 def _absolute(name: str, globals_: Mapping[str, object] | None, level: int) -> str:
