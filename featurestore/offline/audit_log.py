@@ -28,6 +28,7 @@ from featurestore.offline.contract import (
     CommittedRun,
     Erasure,
     Measures,
+    Part,
     Position,
     RawBatch,
     Written,
@@ -289,6 +290,9 @@ _BESIDE_HISTORY = {
     "horizons": "horizon",
 }
 
+WriteFirst = Callable[[pl.DataFrame, Part | None], Written]
+"""Writes rows of a version, which are those of a part where there is one."""
+
 
 class SqlRun(ABC):
     """What `RunTransaction` writes other than values. Created first in a transaction: it takes the next run_seq."""
@@ -325,23 +329,21 @@ class SqlRun(ABC):
         return replace(written, unchanged=written.unchanged + met, deleted=written.deleted + met)
 
     def write_parts(
-        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+        self, version: StoredVersion, parts: Iterable[Part], *, tolerance: float | None = None
     ) -> Iterator[Written]:
         if self._marks(version.entity_type).height:
-            yield from (self.write(version, frame, tolerance=tolerance) for frame in frames)
+            yield from (self.write(version, part.read(), tolerance=tolerance) for part in parts)
             return
-        rest = iter(frames)
+        rest = ((part.read(), part) for part in parts)
         first = next(rest, None)
         if first is None:
             return
-        with self.first_rows(version, known=KNOWN in first.columns) as write_first:
-            for frame in chain([first], rest):
-                yield self.write_timed(version, frame, tolerance) if write_first is None else write_first(frame)
+        with self.first_rows(version, known=KNOWN in first[0].columns) as write_first:
+            for frame, part in chain([first], rest):
+                yield self.write_timed(version, frame, tolerance) if write_first is None else write_first(frame, part)
 
     @abstractmethod
-    def first_rows(
-        self, version: StoredVersion, *, known: bool = False
-    ) -> AbstractContextManager[Callable[[pl.DataFrame], Written] | None]:
+    def first_rows(self, version: StoredVersion, *, known: bool = False) -> AbstractContextManager[WriteFirst | None]:
         """What writes frames of a version that has no rows yet, made ready by then; None for one that has.
 
         ``known``: they have known times of their own.

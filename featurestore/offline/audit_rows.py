@@ -50,6 +50,11 @@ def table_name(version: VersionId) -> str:
     return f"h_{version.feature}_{version.short}"
 
 
+def later_name(version: VersionId) -> str:
+    """The table of what came after a version's first rows, where these lie together with those of others."""
+    return f"l_{version.feature}_{version.short}"
+
+
 def coming_name(version: VersionId) -> str:
     """The table of a version's coming steps, of as many bytes."""
     return f"s_{version.feature}_{version.short}"

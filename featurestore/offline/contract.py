@@ -23,7 +23,7 @@ used by one thread at a time, but it may be handed on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -306,9 +306,9 @@ class HistoryWriter(Protocol):
         ...
 
     def write_parts(
-        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+        self, version: StoredVersion, parts: Iterable[Part], *, tolerance: float | None = None
     ) -> Iterator[Written]:
-        """`write` for a frame that comes in parts, in order, of which no two have a pair in common.
+        """`write` for rows that come in parts, in order, of which no two have a pair in common.
 
         Each part is written when the iterator is asked for what was done with it. Raises FeatureError as `write` does,
         when parts were written already: whoever must not leave these asks `refuse` before.
@@ -457,6 +457,20 @@ class RawWriter(Protocol):
     def set_source_position(self, source: str, cursor: Json) -> None:
         """Stores how far a source has been read, for all versions; None forgets it."""
         ...
+
+
+class Part(Protocol):
+    """Some rows of a version on disk: keys, computed_at, value."""
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def common(self) -> Hashable:
+        """Whatever is the same for another part says that both have the very same keys and times; None says nothing."""
+        ...
+
+    def read(self) -> pl.DataFrame: ...
 
 
 class RunTransaction(HistoryWriter, AuditWriter, RawWriter, Protocol):

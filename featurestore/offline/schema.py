@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 10
+FORMAT = 11
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -88,6 +88,7 @@ MIGRATIONS = {
     CREATE TABLE raw_dropped (source TEXT NOT NULL, sequence BIGINT NOT NULL, content TEXT NOT NULL, high BIGINT);
     """,
     10: "",  # one of PostgreSQL alone
+    11: "",  # one of DuckDB alone
 }
 
 

@@ -51,6 +51,12 @@ def key_list(version: StoredVersion) -> str:
     return ", ".join(quote(name) for name in version.entity_type.key_names)
 
 
+def key_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
+    """The key columns of a table. ``key_text`` is the type of string keys: they are ordered byte by byte."""
+    key_types = {"string": key_text, "int": "BIGINT"}
+    return ", ".join(f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys)
+
+
 def history_list(version: StoredVersion, *, known: bool) -> str:
     """The columns of a version's table, as `History.scan` gives them; ``known`` says whether rows have known times."""
     return f"{key_list(version)}, computed_at, run_seq, op, value{', known_at' if known else ''}"
@@ -68,12 +74,11 @@ def learned_rank(*, known: bool) -> str:
 
 
 def history_columns(version: StoredVersion, key_text: str = "TEXT", *, known: bool = False, of_run: str = "") -> str:
-    """The columns of a version's table. ``key_text`` is the type of string keys: they are ordered byte by byte.
+    """The columns of a version's table; ``key_text`` as for `key_columns`.
 
     ``of_run`` is added to the columns in which the rows of a run are mostly the same.
     """
-    key_types = {"string": key_text, "int": "BIGINT"}
-    columns = [f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys]
+    columns = [key_columns(version, key_text)]
     # Without a zone: instants are UTC inside, and the time zone of a session must not move them.
     columns += ["computed_at TIMESTAMP NOT NULL", f"run_seq BIGINT NOT NULL{of_run}", f"op SMALLINT NOT NULL{of_run}"]
     columns += [f"value {KINDS[version.data_type.kind].sql}"]

@@ -9,6 +9,7 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.offline.contract import OfflineStore
+from featurestore.offline.duckdb import together
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.offline.postgres import packed
 from featurestore.offline.postgres.store import PostgresStore
@@ -26,6 +27,12 @@ def duckdb_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
         return DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()))
 
     yield make
+
+
+def together_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
+    """Stores that write first rows to tables of several versions, however few the rows and the versions are."""
+    request.getfixturevalue("all_together")
+    yield from duckdb_stores(request)
 
 
 def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
@@ -47,6 +54,13 @@ def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
 
 
 @pytest.fixture
+def all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes DuckDB stores write all first rows as those of several versions."""
+    monkeypatch.setattr(together, "LEAST_ROWS", 1)
+    monkeypatch.setattr(together, "LEAST_VERSIONS", 1)
+
+
+@pytest.fixture
 def pack_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes PostgreSQL stores pack whatever they learn, in small parts."""
     monkeypatch.setattr(packed, "LEAST_ROWS", 1)
@@ -59,7 +73,7 @@ def postgres_project(server: PostgresServer, folder: Path) -> Project:
     return Project(folder, name, {}, {}, DriftSettings(), offline_url=server.url, lock_timeout=10.0)
 
 
-STORES = {"duckdb": duckdb_stores, "postgresql": postgres_stores}
+STORES = {"duckdb": duckdb_stores, "duckdb, together": together_stores, "postgresql": postgres_stores}
 
 
 @pytest.fixture(params=STORES)

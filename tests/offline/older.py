@@ -1,6 +1,10 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_9 = """
+TO_FORMAT_10 = """
+ALTER TABLE versions DROP COLUMN IF EXISTS together;
+UPDATE meta SET format = 10;
+"""
+TO_FORMAT_9 = f"""{TO_FORMAT_10}
 DROP TABLE IF EXISTS packed_rows;
 UPDATE meta SET format = 9;
 """

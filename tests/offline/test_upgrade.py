@@ -36,7 +36,7 @@ def script(request: pytest.FixtureRequest, new_store: Factory, tmp_path: Path) -
         server.run(f'SET search_path = "fs_{name}"; {text}')
         return [tuple(row.values()) for row in server.sql(f'SELECT files FROM "fs_{name}".positions')]
 
-    return in_duckdb if request.node.callspec.params["new_store"] == "duckdb" else in_postgres
+    return in_postgres if request.node.callspec.params["new_store"] == "postgresql" else in_duckdb
 
 
 def test_what_the_previous_release_stored_is_read_before_and_after_the_migration(

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_rows import table_name
-from featurestore.offline.sql import Values
+from featurestore.offline.audit_rows import later_name, table_name
+from featurestore.offline.sql import Values, quote
 
 WAITING = 64_000_000  # bytes of rows that may be under way
+
+# Beside what `offline.schema` has for every store. ``versions.together`` is the table that has a version's first rows
+# together with those of others (`offline.duckdb.together`), null where its own table has all of its rows.
+_BESIDE = {11: "ALTER TABLE versions ADD COLUMN together TEXT;"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What a version's history is like: whether rows have known times, and the table with its first rows, if any."""
+
+    known: bool
+    together: str | None = None
+
+
+def later_table(version: VersionId) -> str:
+    """The table with what came after the first rows, of a version that has these together with others."""
+    return quote(later_name(version))
 
 
 class DuckDBFile:
@@ -27,13 +45,15 @@ class DuckDBFile:
         self._connection = connection
         self._worker: ThreadPoolExecutor | None = None
         self._begun: list[Future[object]] = []
-        self._waiting = waiting
+        self.waiting = waiting
         self._sizes: dict[Future[object], int] = {}  # of what may be under way
-        self._tables: dict[str, bool] | None = None  # whether their rows have known times
+        self._deferred: Callable[[], None] | None = None
+        self._tables: dict[str, _Table] | None = None
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
+        self._call_deferred()
         begun, self._begun = self._begun, []
         self._sizes.clear()
         try:
@@ -50,8 +70,28 @@ class DuckDBFile:
 
         ``size`` are the bytes that it holds until it is done.
         """
+        self._call_deferred()
+        self._submit(work, size)
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Has something called, once, before anybody begins anything else or uses the connection.
+
+        It takes the place of what was deferred before.
+        """
+        self._deferred = work
+
+    def forget_deferred(self) -> None:
+        """What was deferred is not called any more."""
+        self._deferred = None
+
+    def _call_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None:
+            deferred()
+
+    def _submit(self, work: Callable[[duckdb.DuckDBPyConnection], object], size: int = 0) -> None:
         self._worker = self._worker or ThreadPoolExecutor(1, "duckdb")
-        while self._sizes and sum(self._sizes.values()) + size > self._waiting:
+        while self._sizes and sum(self._sizes.values()) + size > self.waiting:
             first = next(iter(self._sizes))
             wait([first])
             del self._sizes[first]
@@ -79,7 +119,7 @@ class DuckDBFile:
 
     def change(self, statement: str, values: Values = ()) -> None:
         if self._begun:  # behind what is under way
-            self.begin(lambda connection: connection.execute(statement, list(values)))
+            self._submit(lambda connection: connection.execute(statement, list(values)))
         else:
             self._connection.execute(statement, list(values))
 
@@ -89,17 +129,31 @@ class DuckDBFile:
 
     def has_known(self, version: StoredVersion) -> bool:
         """Whether its table has known times of the rows."""
-        return self._versions().get(table_name(version.id), False)
+        table = self._versions().get(table_name(version.id))
+        return table is not None and table.known
 
-    def note_table(self, version: VersionId, *, known: bool) -> None:
-        """Says that the version has a table from now on, or known times."""
-        self._versions()[table_name(version)] = known
+    def together(self, version: StoredVersion) -> str | None:
+        """The table that has the version's first rows together with those of others, if there is one."""
+        self._call_deferred()  # the version may be among what is written then
+        table = self._versions().get(table_name(version.id))
+        return None if table is None else table.together
 
-    def _versions(self) -> dict[str, bool]:
+    def tables(self, version: StoredVersion) -> list[str]:
+        """The tables in which a version's rows lie, as SQL has them."""
+        together = self.together(version)
+        return [quote(table_name(version.id))] if together is None else [quote(together), later_table(version.id)]
+
+    def note_table(self, version: VersionId, *, known: bool, together: str | None = None) -> None:
+        """Says what the version's history is like from now on."""
+        self._versions()[table_name(version)] = _Table(known, together)
+
+    def _versions(self) -> dict[str, _Table]:
         if self._tables is None:
-            # DuckDB's own list of tables takes ten times as long on first use. Format 6 has no known times.
+            # DuckDB's own list of tables takes ten times as long on first use. Earlier formats lack some columns.
             rows = self.rows("SELECT * FROM versions")
-            self._tables = {row["table_name"]: row.get("known_seq") is not None for row in rows}
+            self._tables = {
+                row["table_name"]: _Table(row.get("known_seq") is not None, row.get("together")) for row in rows
+            }
         return self._tables
 
     def meta(self) -> list[dict[str, Any]]:
@@ -118,6 +172,6 @@ class DuckDBFile:
         """Brings the file to this release's format, each step in a transaction of its own."""
         for number in range(self.format() + 1, schema.FORMAT + 1):
             self.connection.execute("BEGIN TRANSACTION")
-            self.connection.execute(schema.MIGRATIONS[number])
+            self.connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, ""))
             self.connection.execute("UPDATE meta SET format = $1", [number])
             self.connection.execute("COMMIT")

@@ -6,19 +6,22 @@ row become visible together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import duckdb
 import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.audit_log import SqlRun
+from featurestore.offline.audit_log import SqlRun, WriteFirst
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import VALUE, WITHDRAWN, Written
+from featurestore.offline.contract import VALUE, WITHDRAWN, Part, Written
+from featurestore.offline.duckdb import together
 from featurestore.offline.duckdb.arrow_rows import ArrowRows
 from featurestore.offline.duckdb.file import DuckDBFile
+from featurestore.offline.duckdb.together import OF_RUN, FirstRows, part_from_others
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -35,9 +38,6 @@ from featurestore.offline.sql import (
 )
 from featurestore.tables.types import held_schema, history_schema
 
-# What is the same in all rows of a run, which lie one after the other: said beforehand, so that DuckDB does not try
-# other ways to store it.
-OF_RUN = " USING COMPRESSION rle"
 NEAR = 30 * 86_400_000_000  # µs: how long before an instant the row that holds there mostly lies
 
 
@@ -48,6 +48,7 @@ class DuckDBRun(SqlRun):
         super().__init__(file, run_id, clock)
         self._file = file
         self._arrow = ArrowRows()
+        self._first = FirstRows(file, self._arrow, self.run_seq, self._write_alone, file.waiting)
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -55,6 +56,8 @@ class DuckDBRun(SqlRun):
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         self.refuse(version, frame)
+        if KNOWN not in frame.columns and self._takes(version, frame):
+            return Written(frame.height, 0, 0, frame)
         if self._prepare(version, known=KNOWN in frame.columns):
             return self._write_first(version, frame)
         if self._file.has_known(version):
@@ -71,6 +74,8 @@ class DuckDBRun(SqlRun):
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         self.refuse(version, frame)
+        if self._takes(version, frame):
+            return Written(frame.height, 0, 0, frame)
         if self._prepare(version):
             return self._write_first(version, frame)
         keys = key_list(version)
@@ -82,18 +87,38 @@ class DuckDBRun(SqlRun):
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
 
     @contextmanager
-    def first_rows(
-        self, version: StoredVersion, *, known: bool = False
-    ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
-        def write(frame: pl.DataFrame) -> Written:
+    def first_rows(self, version: StoredVersion, *, known: bool = False) -> Iterator[WriteFirst | None]:
+        taken = not known and self._first.takes(version)
+
+        def write(frame: pl.DataFrame, part: Part | None) -> Written:
             self.refuse(version, frame)
+            if taken and self._take_first(version, frame, part):
+                return Written(frame.height, 0, 0, frame)
             return self._write_first(version, frame)
 
-        yield write if self._prepare(version, known=known) else None
+        yield write if taken or self._prepare(version, known=known) else None
 
     def _write_first(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
         self.append(version, frame, VALUE)
         return Written(frame.height, 0, 0, frame)
+
+    def _takes(self, version: StoredVersion, frame: pl.DataFrame) -> bool:
+        """Takes the first rows of a version, which may be written together with those of others."""
+        if frame.height < together.LEAST_ROWS or not self._first.takes(version):
+            return False
+        return self._take_first(version, frame)
+
+    def _take_first(self, version: StoredVersion, frame: pl.DataFrame, part: Part | None = None) -> bool:
+        if not self._file.has_history(version):
+            self.note_version(version)
+            self._file.note_table(version.id, known=False)
+        return self._first.add(version, frame, part)
+
+    def _write_alone(self, version: StoredVersion, frames: Iterable[pl.DataFrame]) -> None:
+        """First rows that no other version has, of one that was noted."""
+        self._make_tables(version)
+        for frame in frames:
+            self.append(version, frame, VALUE)
 
     refuses_times_alone = True
 
@@ -170,7 +195,16 @@ class DuckDBRun(SqlRun):
         ).pl()
         return found.cast(history_schema(version, known=True))
 
+    def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        part_from_others(self._file, version)  # whatever becomes of the entity's rows in other versions
+        return super().erase(version, frame)
+
+    def drop(self, version: StoredVersion) -> int:
+        part_from_others(self._file, version)
+        return super().drop(version)
+
     def alter_known(self, version: StoredVersion) -> None:
+        part_from_others(self._file, version)
         self._connection.execute(add_known(version, "make_timestamp(learned_at)"))
 
     def note_known(self, version: VersionId) -> None:
@@ -181,7 +215,8 @@ class DuckDBRun(SqlRun):
         known = self.has_known(old)
         self._prepare(version, known=known)
         table, columns = history_table(version.id), history_list(version, known=known)
-        self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)} ORDER BY rowid")
+        order = " ORDER BY rowid" if self._file.together(replace(version, id=old)) is None else ""
+        self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)}{order}")
         if version.steps:
             self._connection.execute(
                 f"INSERT INTO {coming_table(version.id)} SELECT {columns} FROM {coming_table(old)} ORDER BY rowid"
@@ -195,20 +230,23 @@ class DuckDBRun(SqlRun):
             if known and not self._file.has_known(version):
                 self.add_known(version)
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
-        columns = history_columns(version, known=known, of_run=OF_RUN)
-        self._file.change(f"CREATE TABLE {table} ({columns})")
-        if version.steps:
-            self._file.change(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
+        self._make_tables(version, known=known)
         self.note_version(version)
         self._file.note_table(version.id, known=False)
         if known:
             self.note_known(version.id)
         return True
 
+    def _make_tables(self, version: StoredVersion, *, known: bool = False) -> None:
+        columns = history_columns(version, known=known, of_run=OF_RUN)
+        self._file.change(f"CREATE TABLE {history_table(version.id)} ({columns})")
+        if version.steps:
+            self._file.change(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
+
     def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
         self._prepare(version)
-        self._insert(version, history_table(version.id), frame)
+        self._insert(version, self._file.tables(version)[-1], frame)
 
     def coming(
         self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
@@ -281,7 +319,7 @@ class DuckDBRun(SqlRun):
         known = KNOWN in frame.columns
         rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))
         statement = (
-            f"INSERT INTO {history_table(version.id)} ({history_list(version, known=known)}) "
+            f"INSERT INTO {self._file.tables(version)[-1]} ({history_list(version, known=known)}) "
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )

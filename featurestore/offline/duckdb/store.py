@@ -164,6 +164,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 yield run
                 file.connection.execute("ROLLBACK" if dry_run else "COMMIT")
             except BaseException:
+                file.forget_deferred()
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     file.connection.execute("ROLLBACK")
                 raise
@@ -291,10 +292,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 return None
             # Without a condition DuckDB answers from its statistics.
             where = "" if up_to_run is None else f" WHERE run_seq <= {up_to_run:d}"
-            counts = file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {history_table(version.id)}{where}")
-            rows, last = counts[0]["rows"], counts[0]["last"]
+            counts = [
+                file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {table}{where}")[0]
+                for table in file.tables(version)
+            ]
+            rows = sum(each["rows"] for each in counts)
             if not rows:
                 return None
+            last = max(each["last"] for each in counts if each["rows"])
             runs = file.rows("SELECT run_id FROM runs WHERE run_seq = $1", [last])
             store_id = file.rows("SELECT store_id FROM meta")[0]["store_id"]
             return HistoryMark(str(store_id), last, runs[0]["run_id"] if runs else "", rows)
@@ -381,15 +386,15 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         return self._ask(ask, None)
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
-        table = history_table(version.id)
-
         def ask(file: DuckDBFile) -> list[Keys]:
             if not file.has_history(version):
                 return []
-            # Found by their numbers, where the remainder of each number would take reading all keys.
-            places = f"SELECT range FROM range({every - 1:d}, (SELECT max(rowid) + 1 FROM {table}), {every:d})"
-            query = f"SELECT {key_list(version)} FROM {table} WHERE rowid IN ({places}) AND {between(None, after_run)}"
-            found = file.connection.execute(query).fetchall()
+            keys, found = key_list(version), []
+            for table in file.tables(version):
+                # Found by their numbers, where the remainder of each number would take reading all keys.
+                places = f"SELECT range FROM range({every - 1:d}, (SELECT max(rowid) + 1 FROM {table}), {every:d})"
+                query = f"SELECT {keys} FROM {table} WHERE rowid IN ({places}) AND {between(None, after_run)}"
+                found += file.connection.execute(query).fetchall()
             if version.steps:
                 found += file.connection.execute(sample_lists(version, every, after_run)).fetchall()
             return found

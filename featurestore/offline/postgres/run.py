@@ -6,17 +6,17 @@ frame is large beside it, else against those that the index finds for the frame'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.model import Run, StoredVersion, VersionId
-from featurestore.offline.audit_log import SqlRun
+from featurestore.offline.audit_log import SqlRun, WriteFirst
 from featurestore.offline.audit_rows import coming_name, table_name
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Part, Written
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -99,15 +99,13 @@ class PostgresRun(SqlRun):
         return tables.count_rows(self._connection, version)
 
     @contextmanager
-    def first_rows(
-        self, version: StoredVersion, *, known: bool = False
-    ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
+    def first_rows(self, version: StoredVersion, *, known: bool = False) -> Iterator[WriteFirst | None]:
         if tables.has_table(self._connection, table_name(version.id)):
             yield None
             return
         self._make(version, known=known)
 
-        def write(frame: pl.DataFrame) -> Written:
+        def write(frame: pl.DataFrame, _part: Part | None) -> Written:
             self.refuse(version, frame)
             self.append(version, frame)
             return Written(frame.height, 0, 0, frame)
@@ -247,7 +245,7 @@ class PostgresRun(SqlRun):
         known = KNOWN in frame.columns
         with self.first_rows(version, known=known) as write_first:
             if write_first is not None:
-                return write_first(frame)
+                return write_first(frame, None)
         has_known = self.has_known(version.id)
         if known and not has_known:
             self.add_known(version)

@@ -10,7 +10,7 @@ from featurestore.errors import FeatureError
 from featurestore.evaluation.rounding import equal, greatest, is_rounding
 from featurestore.model import StoredVersion
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import VALUE, RunTransaction, Written
+from featurestore.offline.contract import VALUE, Part, RunTransaction, Written
 from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
 from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, without
 
@@ -24,15 +24,16 @@ def write_parts(
         transaction.refuse(version, part.frame.read() if enough is None else enough)
         if part.comparison.checks is not None:
             _held(transaction, version, part.comparison, tolerance)
-    done: list[tuple[pl.DataFrame, pl.DataFrame | None]] = []
+    before: list[pl.DataFrame | None] = []
 
-    def frames() -> Iterator[pl.DataFrame]:
+    def frames() -> Iterator[Part]:
         for part in parts:
-            done[:] = [(part.frame.read(), _held(transaction, version, part.comparison, tolerance))]
-            yield done[0][0]
+            before[:] = [_held(transaction, version, part.comparison, tolerance)]
+            yield part.frame
 
     for part, written in zip(parts, transaction.write_parts(version, frames(), tolerance=tolerance), strict=True):
-        frame, held = done[0]
+        (held,) = before
+        frame = written.values.clear() if held is None else part.frame.read()
         yield written, _withdraw(transaction, version, _gone(held, frame, part.comparison))
 
 

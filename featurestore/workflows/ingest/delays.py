@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from featurestore.offline.contract import RunTransaction
-from featurestore.workflows.ingest.evaluating import Comparison, Frame, ValuesPart
+from featurestore.offline.contract import Part, RunTransaction
+from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
 from featurestore.workflows.ingest.events import Computed
 from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, later
 
@@ -74,12 +74,17 @@ _NUMBER = "featurestore number"
 class _DelayedFrame:
     """A frame on disk whose values are later when it is read."""
 
-    spilled: Frame
+    spilled: Part
     delay: _Delay
 
     @property
     def height(self) -> int:
         return self.spilled.height
+
+    @property
+    def common(self) -> None:
+        """Those of another delay have other times."""
+        return
 
     def read(self) -> pl.DataFrame:
         return self.delay.values(self.spilled.read())

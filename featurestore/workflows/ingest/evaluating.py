@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
 
 import polars as pl
 
@@ -20,6 +19,7 @@ from featurestore.evaluation.moves import restate
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.evaluation.windows import Window
 from featurestore.model import EntityType, Problem, Source, VersionId
+from featurestore.offline.contract import Part
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
@@ -85,15 +85,6 @@ class Comparison:
     floor: int | None = None
 
 
-class Frame(Protocol):
-    """A frame on disk."""
-
-    @property
-    def height(self) -> int: ...
-
-    def read(self) -> pl.DataFrame: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ValuesPart:
     """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs.
@@ -101,7 +92,7 @@ class ValuesPart:
     ``outermost`` are those of the first and last times among them, where they are known.
     """
 
-    frame: Frame
+    frame: Part
     comparison: Comparison
     outermost: pl.DataFrame | None = None
 
