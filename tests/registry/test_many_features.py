@@ -1,4 +1,4 @@
-"""Twice as many features are twice as much work, and not four times: counted in calls, which no busy machine changes."""
+"""Twice as many features are twice as much work, not four times: in calls, which a busy machine does not change."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_half_of_a_wide_character_leaves_no_gap_at_the_ellipsis() -> None:
     assert middle_cut("東京都港区六本木ヒルズ森タワー", 8) == "東京…ー"
     assert middle_cut("東京都港区六本木ヒルズ森タワー", 9) == "東京…ワー"
     for width in (20, 21):  # one of them is odd for what is cut
-        rows = [("東京都港区六本木ヒルズ森タワー", "x" * 9)] * 2
+        rows: list[tuple[str, ...]] = [("東京都港区六本木ヒルズ森タワー", "x" * 9)] * 2
         shown = drawn((Column("words", "line"), Column("at", "fixed")), rows, width)
         assert "…" in shown
         assert " …" not in shown
