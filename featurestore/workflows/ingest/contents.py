@@ -221,7 +221,8 @@ class SourceContents(RowFrames):
         self._pins |= read.widened
         self._note_lacking(contents, before)
         self.warnings += [*read.warnings, *wording.warn_of_zones(self.source, read.naive)]
-        self._warn(contents, read.inferred)
+        before_them = frozenset(piece for start in starts.values() if start is not None for piece in start.pieces)
+        self._warn(contents, read.inferred, before_them)
 
     def _note_lacking(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
         """Says which columns the new contents lack that earlier ones had; of formats that name all columns.
@@ -264,12 +265,14 @@ class SourceContents(RowFrames):
         assert self._offer.contents is not None
         return self._offer.contents
 
-    def _warn(self, contents: Sequence[Content], inferred: Mapping[str, Scalar]) -> None:
+    def _warn(self, contents: Sequence[Content], inferred: Mapping[str, Scalar], known: Collection[Piece]) -> None:
+        """Says what is odd about the values of contents, but for those of pieces that were parsed before."""
         kept = [self._find(content.sha256) for content in contents]
         looked_at = {*self._keys, *(name for name, kind in inferred.items() if kind == "string")}
         schema = {name: kind for name, kind in self._kept.schema(kept).items() if name in looked_at}
         names = [content.name for content in contents]
-        for frame in self._naming_files(self._kept.frames(kept, schema), [content.sha256 for content in contents]):
+        frames = self._kept.frames(kept, schema, without=known)
+        for frame in self._naming_files(frames, [content.sha256 for content in contents]):
 
             def place(index: int, frame: pl.DataFrame = frame) -> str:
                 return self._opened.place(names[frame[CONTENT][index]], frame[ROW][index]).text
