@@ -14,6 +14,7 @@ import polars as pl
 from featurestore.errors import FeatureError
 from featurestore.model import EntityType, Source
 
+_LATER = r"updated|changed|modified|loaded|ingested|inserted|received|recorded"  # names of columns that say so
 UPDATED = "updated at"  # the column with `updated_at` (µs); a space keeps it apart from every source's columns
 
 # Describes the row at an index of the frame as it came, with these keys and time.
@@ -71,7 +72,7 @@ def ways_out(
     place = [*entity_type.key_names, *([source.event_time] if source.event_time else [])]
     others = {name: kind for name, kind in schema.items() if name not in place}
     later = next((name for name, kind in others.items() if isinstance(kind, pl.Datetime)), None)
-    later = later or next((name for name in unread if re.search(r"(updated|changed|modified)", name.lower())), None)
+    later = later or next((name for name in unread if re.search(_LATER, name.lower())), None)
     names = [*others, *unread]
     own = next((name for name in names if re.search(r"(^|_)(id|nr|no|number)$", name.lower())), "event_id")
     over = ", ".join(f'"{name}"' for name in place)

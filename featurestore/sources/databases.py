@@ -7,6 +7,7 @@ read in one snapshot, which must be of the very bytes that were hashed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,12 +17,14 @@ from featurestore.model import Json, Source
 from featurestore.sources.contract import Choose, Content, Cursor, Offer, ProjectFolders, Report, Start
 from featurestore.sources.files import FileSettings, FileSource, HashedFile, written_path
 from featurestore.sources.hashes import state_of
+from featurestore.tables.formats import refuse_foreign
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
 KEYS = ("path", "table", "query")
+_FORMS = {"sqlite": "SQLite", "duckdb": "DuckDB"}
 
 Check: TypeAlias = Callable[[], None]
 """Raises SourceError where the file is not the one that was hashed. To be called once the snapshot stands."""
@@ -114,6 +117,9 @@ class DatabaseFiles(FileSource):
                 log = hashed.get(file.path.with_name(file.path.name + self._log))
                 self._check([file] if log is None else [file, log])
 
+            # Closed before the database is opened, since closing releases its locks. One that is gone is said below.
+            with suppress(OSError), path.open("rb") as stream:
+                refuse_foreign(stream, file.name, _FORMS[self._type])
             yield from self._read_table(path, file.name, self._settings, columns, check, report)
 
     def _contents(self, files: Sequence[HashedFile]) -> tuple[Content, ...]:

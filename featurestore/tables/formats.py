@@ -43,11 +43,11 @@ def foreign_format(head: bytes, *, text: bool) -> tuple[str, str] | None:
 
 
 def refuse_foreign(stream: IO[bytes], name: str, form: str) -> None:
-    """Raises SourceError where a stream that can seek holds another format than ``form``: ``Parquet``, ``Arrow``."""
+    """Raises SourceError where a stream that can seek holds another format than ``form``: ``Parquet``."""
     head = stream.read(_HEAD)
     stream.seek(0)
     found = foreign_format(head, text=False)
-    if found is not None and not found[0].removeprefix("an ").startswith(form):
+    if found is not None and not found[0].removeprefix("an ").removeprefix("a ").startswith(form):
         raise SourceError(f"is not {form} but {found[0]}", where=name, hint=found[1])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -88,8 +88,10 @@ def delete(
         )
     with writing_turn(project, offline, dry_run=dry_run):
         with offline.reading():
+            marks = offline.deletions(entity_type).join(entity_frame(entity_type, entity), on=entity_type.key_names)
+            by_snapshot = marks.filter(pl.col("author") == "snapshot")["deleted_at"].to_physical().to_list()
             found = {
-                version: _changes(offline, version, entity, moment, now)
+                version: _changes(offline, version, entity, moment, now, by_snapshot)
                 for version in offline.versions()
                 if version.entity_type == entity_type
             }
@@ -135,7 +137,15 @@ class _Changes:
         return self.deleted.height + self.withdrawn.height
 
 
-def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, moment: int, now: int) -> _Changes:
+def _changes(
+    offline: OfflineStore,
+    version: StoredVersion,
+    entity: Entity,
+    moment: int,
+    now: int,
+    by_snapshot: Collection[int],
+) -> _Changes:
+    """``by_snapshot`` are deletions (µs) that the entity's return would undo."""
     keys = list(version.entity_type.key_names)
     pair = [*keys, "computed_at"]
     wanted = entity_frame(version.entity_type, entity)
@@ -152,8 +162,8 @@ def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, mome
     until = pairs.filter(pl.col("computed_at") <= instant)
     here = wanted.with_columns(instant.alias("computed_at"))
     # Where the entity ends with a tombstone, it is deleted already; where later values go, the instant divides it.
-    deleted_before = until.height > 0 and until["op"][-1] == TOMBSTONE
-    is_here = deleted_before and until["computed_at"].to_physical()[-1] == moment
+    last = until["computed_at"].to_physical()[-1] if until.height and until["op"][-1] == TOMBSTONE else None
+    is_here, deleted_before = last == moment, last is not None and last not in by_snapshot
     here = here.clear() if is_here or (deleted_before and not later.height) else here
     if version.steps:  # a step is never withdrawn: what is looked at next time is what stands there
         nothing = not until.height and not later.height

@@ -354,6 +354,9 @@ DATABASES = {
     "DuckDB with lists": duck("DOUBLE[]", "[1.5, NULL]", "[]", x=[[1.5, None], []]),
     "DuckDB with objects": duck("STRUCT(a INTEGER)", "{'a': 1}", x=[{"a": 1}]),
     "DuckDB without the table": Case("duckdb", database(duckdb.connect, "BEGIN", "CREATE TABLE u (id VARCHAR)"), refusal="its table can't be read"),
+    "SQLite named DuckDB": Case("duckdb", b"SQLite format 3\0" + bytes(100), refusal="is not DuckDB but a SQLite database", hint='type = "sqlite"'),
+    "DuckDB named SQLite": Case("sqlite", bytes(8) + b"DUCK" + bytes(100), refusal="is not SQLite but a DuckDB database", hint='type = "duckdb"'),
+    "an Excel workbook named SQLite": Case("sqlite", b"PK\x03\x04" + bytes(100), refusal="is not SQLite but a zip archive", hint="as CSV"),
     "a CSV named DuckDB": Case("duckdb", GOOD.encode() * 50, refusal="can't be read as DuckDB"),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ One unit of the model's time is a day.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -21,8 +21,11 @@ from featurestore import times
 from featurestore.config import load_project
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.open import open_offline
+from featurestore.workflows.delete import delete
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, IngestResult, ingest
+from featurestore.workflows.join.batches import join
+from featurestore.workflows.join.question import JoinQuestion, resolve_features
 from tests.ingest.model import EVER, Feature, Row
 
 L = GRID = 3
@@ -45,6 +48,24 @@ updated_at = {{ type = "datetime" }}
 [scopes]
 check = false
 {offline}
+"""
+USERS = """
+[sources.users]
+type = "csv"
+path = "users.list"
+valid = "always"
+snapshot = true
+max_vanished = "100%"
+"""
+USER = """
+import polars as pl
+
+from featurestore import feature
+
+
+@feature(entity_type="user", data_type="string", source="users")
+def known_user() -> pl.Expr:
+    return pl.col("user")
 """
 HEAD = "user,event_at,updated_at,id,value\n"
 
@@ -147,13 +168,19 @@ NAMES = ("short", *TEXTS)
 
 @dataclass(frozen=True)
 class Step:
-    """One run: the files that are there, the clock, and what is asked for."""
+    """One run: the files that are there, the clock, and what is asked for.
+
+    Before it users are deleted, each from so many days before the last run on. ``present`` is who a snapshot has; None:
+    there is none.
+    """
 
     files: Mapping[str, tuple[Row, ...]]
-    clock: int
+    clock: float
     features: tuple[str, ...]
     failing: tuple[str, ...] = ()
     allow_shrunk: bool = False
+    deletions: tuple[tuple[str, int], ...] = ()
+    present: frozenset[str] | None = None
 
 
 def instant(day: float) -> datetime:
@@ -165,13 +192,16 @@ class Project:
 
     def __init__(
         self, root: Path, identity: str, stamped: bool, names: Iterable[str], monkeypatch: pytest.MonkeyPatch,
-        *, url: str | None = None, keep: int | None = None,
+        *, url: str | None = None, keep: int | None = None, snapshot: bool = False,
     ) -> None:  # fmt: skip
         self.root, self._patch = root, monkeypatch
         updated = 'updated_at = "updated_at"\n' if stamped else ""
         updated += "" if keep is None else f'keep = "{keep}d"\n'
         offline = "" if url is None else f'[offline]\nurl = "{url}"\n'
+        offline += USERS if snapshot else ""
         (root / "features").mkdir(parents=True)
+        if snapshot:
+            (root / "features" / "users.py").write_text(USER)
         (root / "featurestore.toml").write_text(
             TOML.format(more=updated + KEYS[identity], offline=offline, project=name_of(root))
         )
@@ -189,23 +219,51 @@ class Project:
             path, text = self.root / f"{name}.csv", HEAD + "".join(map(_line, rows))
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
-        moment = round(instant(step.clock).timestamp() * 1_000_000)
-        self._patch.setattr(times, "now", lambda: moment)
+        if step.present is not None:
+            (self.root / "users.list").write_text("user\n" + "".join(f"{who}\n" for who in sorted(step.present)))
+        self._set_clock(step.clock)
+        names = tuple(name for name in step.features if name not in step.failing)
         request = IngestRequest(
-            names=tuple(name for name in step.features if name not in step.failing), drift=False,
+            names=names if step.present is None else (*names, "known_user"), drift=False,
             options=IngestOptions(allow_shrunk=step.allow_shrunk, **options),
         )  # fmt: skip
         return ingest(self.project, self.store, request)
 
-    def rows(self, name: str) -> set[tuple[tuple[str, int], int, str, int | None]]:
+    def _set_clock(self, clock: float) -> None:
+        moment = micros(clock)
+        self._patch.setattr(times, "now", lambda: moment)
+
+    def delete(self, user: str, clock: float, at: float) -> bool:
+        """Whether there was anything to delete."""
+        self._set_clock(clock)
+        entity_type = self.project.entity_types["user"]
+        return delete(self.project, self.store, entity_type, {"user": user}, micros(at)).run_id is not None
+
+    def answers(self, names: Sequence[str], labels: Sequence[tuple[str, float]]) -> dict[str, list[int | None]]:
+        """What a join answers to labels (user and instant), by feature."""
+        frame = pl.DataFrame(
+            {"user": [who for who, _ in labels], "t": pl.Series([instant(at) for _, at in labels])},
+            schema={"user": pl.String, "t": pl.Datetime("us", "UTC")},
+        )
+        joined: list[pl.DataFrame] = []
+        question = JoinQuestion(resolve_features(self.project, self.store, names), "t")
+        join(self.project, self.store, question, [frame], joined.append)
+        return {name: joined[0][name].to_list() for name in names}
+
+    def rows(self, name: str) -> set[tuple[tuple[str, float], int, str, int | None]]:
         """All that is stored of a feature: pair, run, op, value."""
-        found: set[tuple[tuple[str, int], int, str, int | None]] = set()
+        found: set[tuple[tuple[str, float], int, str, int | None]] = set()
         for version in self.store.versions(name):
             for row in self.store.scan(version).iter_rows(named=True):
-                at = (row["computed_at"].replace(tzinfo=UTC) - ORIGIN).days
+                days = (row["computed_at"].replace(tzinfo=UTC) - ORIGIN) / timedelta(days=1)
+                at = int(days) if days.is_integer() else days
                 op = ("value", "tombstone", "withdrawn")[row["op"]]
                 found.add(((row["user"], at), row["run_seq"], op, row["value"]))
         return found
+
+
+def micros(day: float) -> int:
+    return round(instant(day).timestamp() * 1_000_000)
 
 
 def name_of(root: Path) -> str:
@@ -335,6 +393,22 @@ def rotating_steps(seed: int, *, retained: bool = False) -> tuple[str, bool, tup
     return identity, stamped, tuple(steps)
 
 
+def divided_steps(seed: int) -> tuple[str, bool, tuple[Step, ...]]:
+    """One of the others, with users that are deleted, and every other time a snapshot that some go from and return to."""
+    rng = random.Random(seed)
+    identity, stamped, steps = rng.choice((random_steps, rotating_steps, retained_steps))(seed)
+    present, found = frozenset("AB"), []
+    snapshot = seed % 2 == 0
+    for step in steps:
+        deletions = [(rng.choice("AAB"), rng.choice([0, 0, 1, 3, 8])) for _ in range(rng.choice([0, 0, 1, 1, 2]))]
+        if snapshot and rng.random() < 0.5:
+            present = (present ^ {rng.choice("AB")}) or frozenset("A")
+        # No row is dated when its user was deleted by a snapshot.
+        clock = step.clock + 0.5 if snapshot else step.clock
+        found.append(replace(step, clock=clock, deletions=tuple(deletions), present=present if snapshot else None))
+    return identity, stamped, tuple(found)
+
+
 def same_as(step: Step, **changes: Any) -> Step:
     return replace(step, **changes)
 
@@ -343,6 +417,7 @@ __all__ = [
     "NAMES",
     "Project",
     "Step",
+    "divided_steps",
     "keep_of",
     "model_feature",
     "pl",

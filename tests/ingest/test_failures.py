@@ -319,6 +319,16 @@ def test_two_events_in_one_second_come_with_ways_out_to_paste(project: Folder, s
     assert 'id = ["visit_no"] in [sources.visits], which windows need' in said
 
 
+def test_a_column_that_says_when_rows_came_is_named_though_nobody_reads_it(project: Folder) -> None:
+    visits = "patient_id,visit_at,age,chol,loaded_at\n001,2024-01-01,50,1,2024-01-02\n001,2024-01-01,60,1,2024-01-03\n"
+    project.write({"visits.csv": visits})
+    setting = 'updated_at = "loaded_at"'
+    assert f"{setting} in [sources.visits]" in " ".join(project.run("ingest", code=4).err.split())
+    project.edit("featurestore.toml", "[sources.visits]\n", f"[sources.visits]\n{setting}\n")
+    project.run("ingest")
+    assert [row["value"] for row in project.json("history", "age_share", "001")["values"]] == [0.6]
+
+
 def test_what_happened_to_several_features_is_said_once_with_their_names(project: Folder) -> None:
     more = AGE.replace("age_share", "age_half").replace("/ 100", "/ 50")
     project.write({"features/more.py": more, "visits.csv": "patient_id,when,age,chol\n001,2024-01-01T00:00:00Z,50,1\n"})

@@ -14,6 +14,7 @@ from featurestore.workflows.ingest.ingest import IngestResult
 from tests.ingest.judged import (
     Project,
     Step,
+    divided_steps,
     keep_of,
     model_feature,
     name_of,
@@ -24,6 +25,7 @@ from tests.ingest.judged import (
 from tests.ingest.model import Store
 from tests.services_postgres import PostgresServer
 
+StoredRow = tuple[tuple[str, float], int, str, int | None]
 Runs = Callable[[int], tuple[str, bool, tuple[Step, ...]]]
 
 
@@ -33,13 +35,18 @@ def judge(
     identity, stamped, steps = make(seed)
     names = sorted({name for step in steps for name in step.features})
     keep = keep_of(seed) if make is retained_steps else None
-    project = Project(root, identity, stamped, names, monkeypatch, url=url, keep=keep)
+    snapshot = steps[0].present is not None
+    project = Project(root, identity, stamped, names, monkeypatch, url=url, keep=keep, snapshot=snapshot)
     model = Store(identity, stamped, keep)
     features = {name: model_feature(name) for name in names}
     has_failed = False
     failed: dict[str, Problem | None] = {}
     for number, step in enumerate(steps):
-        model.files, model.clock = dict(step.files), step.clock
+        for user, days in step.deletions if model.positions else ():
+            now = max(model.clock, model.learned_at)
+            if project.delete(user, now, now - days):
+                model.delete(user, now - days)
+        model.files, model.clock, model.present = dict(step.files), step.clock, step.present
         if all(row.event_time > max(step.clock, model.learned_at) for rows in step.files.values() for row in rows):
             return  # a run that has to set aside every row of its source fails, and says so
         asked = [features[name] for name in step.features]
@@ -55,7 +62,9 @@ def judge(
             if name in failed and expected[name] is not None and _is_refused(failed[name]):
                 return
             said = f"seed {seed} ({identity}, {stamped}), run {number}, {name}: {failed.get(name)}"
-            wrote = sorted(((pair, op, value) for pair, _, op, value in project.rows(name) - before[name]), key=repr)
+            wrote = sorted(
+                ((pair, op, value) for pair, _, op, value in news(before[name], project.rows(name))), key=repr
+            )
             if name not in failed and _is_beside_its_scope(name, model.problems.get(name, "")):
                 return
             if expected[name] is None:
@@ -64,11 +73,29 @@ def judge(
             else:
                 assert wrote == expected[name], said
                 assert late_rows(result, name) == model.late[name], said
+        made = [name for name in step.features if expected[name] is not None]
+        if make is divided_steps and made:
+            compare_answers(project, model, made, f"seed {seed}, run {number}")
     last = steps[-1]
     again = project.run(last, full=True)
     if not failed and not last.failing:
         counts = [(item.rows_written, item.rows_corrected, item.rows_withdrawn) for item in again.run.features]
         assert counts == [(0, 0, 0)] * len(counts), f"seed {seed}: --full afterwards: {again.run.features}"
+
+
+def news(before: set[StoredRow], now: set[StoredRow]) -> set[StoredRow]:
+    """The new rows but for those of deletions: these are compared by what is answered, whichever run wrote them."""
+    deleted = {pair for pair, _, op, _ in now if op == "tombstone"}
+    return {row for row in now - before if row[2] == "value" or row[0] not in deleted}
+
+
+def compare_answers(project: Project, model: Store, names: list[str], said: str) -> None:
+    instants = [*range(-1, int(model.learned_at) + 3), *(at for _, at, _ in model.deleted)]
+    labels = [(user, at + by) for user in "AB" for at in instants for by in (0, 1e-6)]
+    answers = project.answers(names, labels)
+    for name in names:
+        for (user, at), answer in zip(labels, answers[name], strict=True):
+            assert answer == model.join(name, user, at), (said, name, user, at)
 
 
 def late_rows(result: IngestResult, name: str) -> int:
@@ -108,6 +135,23 @@ def test_rows_of_vanished_files_are_kept_for_as_long_as_the_source_says(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(tmp_path, seed, monkeypatch, make=retained_steps)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3, 8, 10, 20, 28])
+def test_deletions_and_snapshots_divide_users_as_the_model_has_it(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed % 3 == 0:  # by parts
+        monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 1)
+    judge(tmp_path, seed, monkeypatch, make=divided_steps)
+
+
+@pytest.mark.parametrize("seed", [4, 7])
+def test_a_server_divides_users_as_the_model_has_it(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+) -> None:
+    judge(tmp_path, seed, monkeypatch, postgres.url, divided_steps)
+    postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(tmp_path)}" CASCADE')
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -174,3 +218,13 @@ def test_many_more_sources_keep_rows_as_the_model_has_it(
     for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
         monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
         judge(tmp_path / str(seed), seed, monkeypatch, make=retained_steps)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("block", range(40))
+def test_many_more_deletions_divide_users_as_the_model_has_it(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
+        monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
+        judge(tmp_path / str(seed), seed, monkeypatch, make=divided_steps)

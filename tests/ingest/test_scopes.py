@@ -80,6 +80,7 @@ def test_a_found_scope_is_not_in_the_hash_and_a_declared_one_is(project: Folder)
     assert planned["reasons"] == ["scope added: row"]
 
 
+@pytest.mark.filterwarnings("ignore:`qcut` is deprecated")
 @pytest.mark.parametrize(
     ("value", "facts", "hint"),
     [

@@ -147,6 +147,19 @@ def test_a_users_deletion_is_not_undone_by_the_snapshot_that_has_the_entity(stat
     assert static.answers() == {"a": "X", "c": "X", "d": "X"}
 
 
+def test_a_users_deletion_of_who_is_gone_outlasts_the_return(shop: Shop) -> None:
+    shop.users("abc")
+    shop.ingest()
+    shop.users("ac")
+    shop.ingest()
+    assert "deleted" in shop.folder.run("delete", "user", "b").out
+    assert "deleted already" in shop.folder.run("delete", "user", "b").out
+    shop.users("abc")
+    shop.ingest()
+    shop.ingest()
+    assert (shop.answers(), shop.answers("amount")) == ({"a": "X", "c": "X"}, {"a": 1.0})
+
+
 def test_who_stands_in_a_row_that_was_set_aside_is_there(static: Shop) -> None:
     static.time += '\n[sources.users.columns]\ncity = { type = "string", null = false }'
     static.declare(SNAPSHOT)

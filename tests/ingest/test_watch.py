@@ -129,6 +129,7 @@ MET: Mapping[str, tuple[str, list[tuple[str, str]]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:careful")
 @pytest.mark.parametrize("how", MET)
 def test_what_a_function_meets(risk: Folder, how: str) -> None:
     body, expected = MET[how]

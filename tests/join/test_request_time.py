@@ -13,6 +13,8 @@ from featurestore import FeatureStore
 from featurestore.errors import FeatureStoreError
 from tests.conftest import Folder, uncaptured
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*dated at their very time")
+
 FEATURES = """
 import polars as pl
 

@@ -52,6 +52,7 @@ def seen(folder: Folder, body: str) -> tuple[str, int] | None:
     return looks_at_other_rows(module, function)
 
 
+@pytest.mark.filterwarnings("ignore:`qcut` is deprecated")
 @pytest.mark.parametrize("name", sorted(OF_MANY_ROWS))
 def test_what_is_seen_in_the_code_is_what_the_tree_refuses(name: str) -> None:
     expression = eval(f'pl.col("x").{name}({ARGUMENTS.get(name, "")})', {"pl": pl})

@@ -62,6 +62,7 @@ def test_the_same_answers(both: tuple[FeatureStoreClient, FeatureStoreClient]) -
             assert found.equals(expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*times without a zone")
 def test_a_file_of_labels_is_read_by_the_same_settings(
     both: tuple[FeatureStoreClient, FeatureStoreClient], tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ PACKAGED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of importlib.resources, which people use all the same
 @pytest.mark.parametrize("how", PACKAGED)
 def test_files_of_a_package_are_found_by_the_old_version_too(folder: Folder, how: str) -> None:
     text = module(f'return pl.col("age") * json.loads({PACKAGED[how]})["a"] * data.K', '["features/data/w.json"]')

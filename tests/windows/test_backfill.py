@@ -13,16 +13,16 @@ from featurestore.workflows.ingest import divided
 from featurestore.workflows.ingest.backfill import backfill
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
-from tests.windows.judge import ENTITIES, ORIGIN, UNIT, Event, Judge, declare
+from tests.windows.judge import ENTITIES, ORIGIN, UNIT, Declared, Event, Judge, declare
 
 SEEDS = int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
 SINCE, UNTIL, CLOCK = ORIGIN, ORIGIN + 20 * UNIT, ORIGIN + 26 * UNIT
 
 
-def make(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Judge:
+def make(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int, declared: list[Declared] | None = None) -> Judge:
     """A project with random events around the backfill, and features with a window or a delay."""
     rng = random.Random(seed)
-    judge = Judge(root, monkeypatch, declare(rng), rng.choice((1, 2, 8)), clock=CLOCK)
+    judge = Judge(root, monkeypatch, declared or declare(rng), rng.choice((1, 2, 8)), clock=CLOCK)
     for number in range(24):
         time = ORIGIN + rng.randint(-12, 24) * UNIT
         event = Event(number, rng.choice(ENTITIES), time, rng.choice((-1, 0, 1, 2)), ORIGIN + number)
@@ -121,5 +121,48 @@ def test_what_changes_before_it_later_changes_its_first_instant(
         compare(judge, judge.clock, f"seed {seed}, run {number}")
     judge.sync()
     judge.check_online(f"seed {seed}", [judge.clock])
+    counts = [(i.rows_written, i.rows_corrected, i.rows_withdrawn) for i in judge.run(full=True).run.features]
+    assert set(counts) == {(0, 0, 0)}, f"seed {seed}, --full afterwards"
+
+
+@pytest.mark.parametrize("seed", range(12, 12 + SEEDS))
+def test_slices_after_it_change_what_files_with_their_rows_would(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows from before its beginning and from after it, new ones and later states of others, by ``--input``."""
+    rng = random.Random(seed)
+    delays = rng.sample((1, 2, 5, 9), 3)
+    judge = make(tmp_path / "p", monkeypatch, seed, [Declared(f"late_{n}", "row", None, n * UNIT, 1) for n in delays])
+    take(judge, rng.choice((None, 3 * UNIT)), rng.choice((UNTIL, CLOCK + 1)))
+    given: list[Event] = []
+
+    def compare_with_slices(said: str) -> None:
+        best: dict[int, Event] = {}
+        for event in sorted((e for events in (*judge.files.values(), given) for e in events), key=lambda e: e.updated):
+            best[event.number] = event
+        judge.accepted = {each.name: list(best.values()) for each in judge.declared}
+        compare(judge, judge.clock, f"seed {seed}, {said}")
+
+    judge.run()
+    for number in range(1, 5):
+        judge.clock += rng.choice((1, 2, 4)) * UNIT
+        events = []
+        for n in range(rng.choice((1, 2, 3))):
+            known = rng.random() < 0.6
+            event = Event(
+                rng.randrange(24) if known else 100 * number + n, rng.choice(ENTITIES),
+                ORIGIN + rng.randint(-14, 26) * UNIT, rng.choice((-1, 0, 1, 2)), ORIGIN + 1_000 * number + n,
+            )  # fmt: skip
+            events.append(event)
+        lines = "".join(each.line for each in events)
+        (judge.root / "slice.csv").write_text(f"number,card,at,amount,updated\n{lines}")
+        request = IngestRequest(options=IngestOptions(input=str(judge.root / "slice.csv")), drift=False)
+        made = ingest(judge.project, judge.store, request)
+        assert not [item.error for item in made.run.features if item.error], made
+        given += events
+        compare_with_slices(f"slice {number}")
+        if rng.random() < 0.5:
+            judge.run()
+            compare_with_slices(f"the run after slice {number}")
     counts = [(i.rows_written, i.rows_corrected, i.rows_withdrawn) for i in judge.run(full=True).run.features]
     assert set(counts) == {(0, 0, 0)}, f"seed {seed}, --full afterwards"

@@ -142,8 +142,12 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
         exc = exc.__cause__ or exc.__context__
 
 
+# What servers say before they quote what they were sent: values, or as much of a password as they have room for.
+_ARGUMENTS = ", with args beginning with"
+
+
 def _first_line(exc: Exception, secrets: Sequence[str]) -> str:
-    text = (str(exc).splitlines() or [type(exc).__name__])[0]
+    text = (str(exc).splitlines() or [type(exc).__name__])[0].partition(_ARGUMENTS)[0]
     for secret in secrets:
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)  # whole words: a user may be called "e"
     return text[:_MOST_SHOWN]

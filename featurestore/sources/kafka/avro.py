@@ -13,6 +13,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -21,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from featurestore.errors import ConfigError, SourceError
+from featurestore.hosts import name_server
 from featurestore.sources.kafka.decoding import Decode, Decoded, Keys, ReadKeys
 from featurestore.sources.kafka.settings import KafkaSettings, read_schema, read_secret
 
@@ -185,10 +187,17 @@ class Registry:
         if answer.get("schemaType", "AVRO") != "AVRO":
             return Wrong(f"its schema {number} is {answer['schemaType']}, not Avro")
         named: dict[str, Any] = {}
-        self._add_references(answer, named)
         try:
+            self._add_references(answer, named)
             return self.fastavro.parse_schema(json.loads(answer["schema"]), named_schemas=named)
-        except (ValueError, KeyError, self.fastavro.schema.SchemaParseException, self.fastavro.schema.UnknownType):
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            RecursionError,
+            self.fastavro.schema.SchemaParseException,
+            self.fastavro.schema.UnknownType,
+        ):
             return Wrong(f"its schema {number} can't be read as Avro")
 
     def _add_references(self, answer: Mapping[str, Any], named: dict[str, Any]) -> None:
@@ -216,7 +225,7 @@ class Registry:
             if exc.code == 404:
                 return None
             raise self._error(f"answers {exc.code}", url) from None
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, HTTPException, RecursionError) as exc:
             reason = getattr(exc, "reason", exc)
             raise self._error(f"can't be read: {type(exc).__name__}: {reason}", url) from None
         if not isinstance(found, dict):
@@ -225,13 +234,24 @@ class Registry:
 
     def _error(self, what: str, url: str) -> SourceError:
         hint = "its user and password belong into the url, or registry_password_file"
-        return SourceError(f"the schema registry at {url} {what}", where=f"source {self.source}", hint=hint)
+        # A password that is not encoded may end the name of the host: then what stands there is a part of it.
+        parts = urlsplit(url)
+        port = "" if parts.port is None else str(parts.port)
+        place = name_server(parts.scheme, ((str(parts.hostname), port),), f"sources.{self.source}.registry")
+        return SourceError(f"the schema registry at {place} {what}", where=f"source {self.source}", hint=hint)
 
     def _address(self) -> tuple[str, str | None, str | None]:
         """(the url without its user, the user, the password)."""
-        parts = urlsplit(str(self.settings.registry))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"sources.{self.source}.registry is not an http or https url", where="featurestore.toml")
+        try:
+            parts = urlsplit(str(self.settings.registry))
+            is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets that are not closed, a port that is none: it may be a piece of the password
+            is_url = False
+        if not is_url:
+            raise ConfigError(
+                f"sources.{self.source}.registry is not an http or https url", where="featurestore.toml",
+                hint="percent-encode what its password holds of / ? # @ : and [ ], or use registry_password_file",
+            )  # fmt: skip
         host = parts.netloc.rpartition("@")[2]
         user = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)

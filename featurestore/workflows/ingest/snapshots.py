@@ -138,11 +138,12 @@ def _bring_back(
     entity_type, keys = present.entity_type, list(present.entity_type.key_names)
     if not back.height:
         return []
-    marks = run.deletions(entity_type).filter(pl.col("author") == "snapshot")
-    deleted = marks.join(back, on=keys, how="semi", maintain_order="left")
+    marks = run.deletions(entity_type).join(back, on=keys, how="semi", maintain_order="left")
+    deleted, by_user = (marks.filter(pl.col("author") == author) for author in ("snapshot", "user"))
+    undone = deleted.select(*keys, _DELETED_AT).unique().join(by_user, on=[*keys, _DELETED_AT], how="anti")
     for version in versions:
         if not version.steps:
-            run.withdraw(version, deleted.select(*keys, pl.col(_DELETED_AT).alias(AT)).unique(), of=TOMBSTONE)
+            run.withdraw(version, undone.rename({_DELETED_AT: AT}), of=TOMBSTONE)
     run.mark_returned(entity_type, back)
     return [f"{present.source.name}: {_who(entity_type, back)} back"]
 
