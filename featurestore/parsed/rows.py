@@ -29,6 +29,7 @@ from featurestore.parsed.index import Index, Kept, KeptFile, Piece, read_index, 
 from featurestore.regular import is_own
 from featurestore.sources.reading import ContentFacts, align
 from featurestore.tables.batch import Batch
+from featurestore.tables.lookalikes import are_plain
 from featurestore.tables.types import column_type
 
 FILE_ROWS = 1_000_000
@@ -39,6 +40,7 @@ SMALL_ROWS = 100_000
 MOST_SMALL = 64
 FRESH_FILES = 2
 _BLOCK = 1 << 20
+_FEW = 8  # of so many rows one may be looked at in vain
 _LONGEST = 100  # characters of a text that a file's range of ids begins or ends with
 
 # The number of a row in its file, and the number of that file among those that were asked for. The space keeps them
@@ -75,10 +77,13 @@ class KeptRows:
             if not all(self._check(piece.file) for piece in kept.pieces):
                 del self.index.contents[sha256]
 
-    def writer(self, size: int = 0) -> KeptWriter:
-        """Of rows that take about so many bytes where they are read from: few of them need not be read again."""
+    def writer(self, size: int = 0, ids: Collection[str] = ()) -> KeptWriter:
+        """Of rows that take about so many bytes where they are read from: few of them need not be read again.
+
+        ``ids`` are the columns of which is to be known whether their texts are plain.
+        """
         fresh = self._fresh if size <= self._fresh.most else None
-        return KeptWriter(self._folder, self._source, self.index, self._sound, fresh, self._file_bytes)
+        return KeptWriter(self._folder, self._source, self.index, self._sound, fresh, self._file_bytes, ids)
 
     def add(self, kept: Kept) -> None:
         self.index.contents[kept.sha256] = kept
@@ -145,18 +150,34 @@ class KeptRows:
                 if piece.rows and piece not in without and _overlaps(piece, *between):
                     wanted.setdefault(piece.file, []).append((number, piece))
         for file, pieces in wanted.items():
-            chosen: pl.Series | None = None
-            if matching is not None:  # by these columns alone: few rows match, or none
-                if not self._may_hold(file, matching):
+            if matching is None:
+                found = self._rows_of(file, pieces, schema)
+            else:
+                places = self._matching(file, pieces, schema, matching)
+                if not len(places):
                     continue
-                by = self._rows_of(file, pieces, {name: schema[name] for name in matching.columns})
-                numbered = by.with_row_index(_AT)
-                chosen = numbered.join(matching, on=matching.columns, how="semi", maintain_order="left")[_AT]
-                if not len(chosen):
-                    continue
-            found = self._rows_of(file, pieces, schema)
-            found = found if chosen is None else found[chosen]
+                found = self._rows_of(file, pieces, schema)[places]
+                found = found.join(matching, on=matching.columns, how="semi", maintain_order="left")
             yield found if where is None else found.filter(where)
+
+    def _matching(
+        self, file: str, pieces: Sequence[tuple[int, Piece]], schema: Mapping[str, pl.DataType], matching: pl.DataFrame
+    ) -> pl.Series:
+        """The places of the rows that may match, by few columns: of many rows few match, or none.
+
+        By one of numbers or times alone, which is looked at faster than texts are, unless too many rows would be left.
+        """
+        if not self._may_hold(file, matching):
+            return pl.Series(dtype=pl.UInt32)
+        for name, kind in matching.schema.items():
+            if (kind.is_integer() or kind.is_temporal()) and schema[name] == kind:
+                column = self._rows_of(file, pieces, {name: kind})[name]
+                places = column.is_in(matching[name].unique().implode()).arg_true()
+                if len(places) * _FEW <= len(column):
+                    return places
+                break
+        by = self._rows_of(file, pieces, {name: schema[name] for name in matching.columns}).with_row_index(_AT)
+        return by.join(matching, on=matching.columns, how="semi", maintain_order="left")[_AT]
 
     def _may_hold(self, file: str, matching: pl.DataFrame) -> bool:
         """Whether a file may have one of some rows, by the lowest and the highest value of its columns."""
@@ -333,7 +354,11 @@ class KeptWriter:
         sound: dict[str, bool],
         fresh: _Fresh | None,
         file_bytes: int,
+        ids: Collection[str] = (),
     ) -> None:
+        self.odd_ids: set[str] = set()
+        """Columns of ids with texts that are not plain, in what was written."""
+        self._ids = ids
         self._folder, self._source, self._index, self._sound, self._fresh = folder, source, index, sound, fresh
         self._file_bytes = file_bytes
         self._worker = ThreadPoolExecutor(1, "rows")
@@ -444,6 +469,7 @@ class KeptWriter:
             frame.height, size, crc, _ranges(frame, self._source.id), _row_bytes(frame)
         )
         self._sound[waiting.file] = True
+        self.odd_ids.update(name for name in self._ids if name in frame.columns and not _are_plain(frame[name]))
         if self._fresh is not None:
             self._fresh.add(waiting.file, frame)
 
@@ -502,6 +528,10 @@ def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:
 
 def _row_bytes(frame: pl.DataFrame) -> int:
     return max(math.ceil(frame.estimated_size() / max(frame.height, 1)), 1)
+
+
+def _are_plain(ids: pl.Series) -> bool:
+    return ids.dtype == pl.String and are_plain(ids)
 
 
 def _ranges(frame: pl.DataFrame, columns: Iterable[str]) -> dict[str, tuple[int, int] | tuple[str, str]]:

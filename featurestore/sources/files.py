@@ -100,7 +100,8 @@ class HashedFile:
     """A file as it was hashed, and how to find the very same bytes again: the path and its state, or a copy.
 
     ``name`` is relative to the project if the file is inside it, ``stdin`` for a pipe. With ``fresh`` the file was
-    written so shortly before that its state alone proves nothing.
+    written so shortly before that its state alone proves nothing. ``beginning`` is the SHA-256 of as many of its first
+    bytes as there were when it was hashed before.
     """
 
     name: str
@@ -110,6 +111,7 @@ class HashedFile:
     state: FileState
     fresh: bool = False
     copy: IO[bytes] | None = None
+    beginning: tuple[int, str] | None = None
 
 
 class FileSource:
@@ -253,6 +255,8 @@ class FileSource:
         file = _find_file(offer, name)
         if file.size < size:
             return False
+        if file.beginning is not None and file.beginning[0] == size:
+            return self._identity(name, file.beginning[1]) == sha256
         with open_hashed(file) as stream:
             return self._identity(name, _digest_first(stream, size)) == sha256
 
@@ -452,12 +456,15 @@ def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes, *, lin
             return _copy(folders, name, stream)
         _check_size(name, before.st_size)
         state = state_of(before)
-        sha256 = hashes.find(name, state)
+        sha256, beginning = hashes.find(name, state), None
         if sha256 is None:
-            sha256 = _digest_lines(stream, name) if lines else _digest(stream)
+            if lines:
+                sha256, beginning = _digest_lines(stream, name, hashes.size_before(name))
+            else:
+                sha256 = _digest(stream)
             _check(name, state, os.fstat(stream.fileno()))
             hashes.add(name, state, sha256)
-    return HashedFile(name, before.st_size, sha256, path, state, is_fresh(state))
+    return HashedFile(name, before.st_size, sha256, path, state, is_fresh(state), beginning=beginning)
 
 
 def _refuse_odd(folders: ProjectFolders, paths: Iterable[Path | None]) -> None:
@@ -477,25 +484,34 @@ def _digest(stream: BufferedReader) -> str:
     return file_digest(stream, "sha256").hexdigest()
 
 
-def _digest_lines(stream: BufferedReader, name: str) -> str:
-    """The hash of a text file; a line that no row can be ends it at once, however much follows."""
+def _digest_lines(stream: BufferedReader, name: str, size: int | None) -> tuple[str, tuple[int, str] | None]:
+    """The hash of a text file, and that of its first ``size`` bytes if it has so many.
+
+    A line that no row can be ends it at once, however much follows.
+    """
     from hashlib import sha256
 
     from featurestore.tables.blocks import MAX_LINE
     from featurestore.tables.packed import packed_by
 
     if packed_by(stream.peek(10)[:10]) is not None:
-        return _digest(stream)
-    digest, line = sha256(), 0
+        return _digest(stream), None
+    digest, line, read = sha256(), 0, 0
+    beginning: tuple[int, str] | None = None
     while block := stream.read(_BLOCK):
+        if size is not None and read < size <= read + len(block):
+            first = digest.copy()
+            first.update(block[: size - read])
+            beginning = size, first.hexdigest()
         digest.update(block)
+        read += len(block)
         end = block.rfind(b"\n")
         end = block.rfind(b"\r") if end < 0 else end
         line = line + len(block) if end < 0 else len(block) - end - 1
         if line > MAX_LINE:
             what = f"has a line of more than {MAX_LINE >> 20} MiB"
             raise SourceError(what, where=name, hint="is this a file of rows at all?")
-    return digest.hexdigest()
+    return digest.hexdigest(), beginning
 
 
 def _digest_first(stream: IO[bytes], size: int) -> str:

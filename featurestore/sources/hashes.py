@@ -51,6 +51,11 @@ class FileHashes:
         self._met[name] = stored
         return stored[1]
 
+    def size_before(self, name: str) -> int | None:
+        """How many bytes a file had when it was hashed before."""
+        stored = self._stored.get(name)
+        return None if stored is None else stored[0][2]
+
     def add(self, name: str, state: FileState, sha256: str) -> None:
         """Notes a hash. That of a fresh file is not noted."""
         if not is_fresh(state):

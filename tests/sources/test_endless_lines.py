@@ -40,10 +40,10 @@ def test_lines_are_counted_across_blocks_and_hashed_as_any_file(tmp_path: Path) 
     path = tmp_path / "data.csv"
     path.write_bytes(b"a\n" + b"x" * (MAX_LINE - 1) + b"\r" + b"y" * MAX_LINE + b"\nz")
     with path.open("rb") as one, path.open("rb") as other:
-        assert files._digest_lines(one, "data.csv") == files._digest(other)
+        assert files._digest_lines(one, "data.csv", None) == (files._digest(other), None)
     path.write_bytes(b"a\n" + b"x" * (MAX_LINE + (2 << 20)))  # looked at block by block
     with path.open("rb") as stream, pytest.raises(SourceError, match="more than 64 MiB"):
-        files._digest_lines(stream, "data.csv")
+        files._digest_lines(stream, "data.csv", None)
 
 
 def test_a_closed_field_that_is_too_long_is_not_said_to_never_end() -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from featurestore.sources.files import HashedFile
+from featurestore.sources.contract import Offer
+from featurestore.sources.files import FileSource, HashedFile
 from featurestore.sources.hashes import FRESH
 from tests.sources.conftest import Shop, Shops
 
@@ -23,6 +25,19 @@ def hash_of(shop: Shop, given: str | None = None) -> str:
     (file,) = handle
     assert isinstance(file, HashedFile)
     return file.sha256
+
+
+def beginning_of(offer: Offer) -> tuple[int, str] | None:
+    assert isinstance(offer.handle, list)
+    (file,) = offer.handle
+    assert isinstance(file, HashedFile)
+    return file.beginning
+
+
+def begins_with(shop: Shop, offer: Offer, name: str, size: int, sha256: str) -> bool:
+    opened = shop.open()
+    assert isinstance(opened, FileSource)
+    return opened.begins_with(offer, name, size, sha256)
 
 
 def settle(path: Path) -> None:
@@ -125,3 +140,29 @@ def test_a_slice_leaves_the_list_alone(shop: Shop, visits: Path) -> None:
     settle(shop.write("today.csv", "id,x\na,1\n"))
     hash_of(shop, str(shop.root / "today.csv"))
     assert known.read_text() == good
+
+
+@pytest.mark.parametrize("grown", [b"b,2\n", b"b,2\n" * 1_000_000])
+def test_the_hash_of_a_grown_file_comes_with_that_of_its_beginning(shop: Shop, visits: Path, grown: bytes) -> None:
+    whole, offer = sha256(BIG.encode()).hexdigest(), shop.offer()
+    with visits.open("ab") as file:
+        file.write(grown)
+    found = shop.offer()
+    assert beginning_of(offer) is None
+    assert beginning_of(found) == (len(BIG), whole)
+    assert begins_with(shop, found, "visits.csv", len(BIG), whole)
+    assert begins_with(shop, found, "visits.csv", 8, sha256(b"id,x\na,1").hexdigest())
+
+
+def test_nor_is_a_file_that_was_written_over_taken_for_a_grown_one(shop: Shop, visits: Path) -> None:
+    visits.write_text(BIG[:-2] + "2\nb,2\n")
+    found = shop.offer()
+    size, beginning = beginning_of(found) or (0, "")
+    assert size == len(BIG)
+    assert beginning != sha256(BIG.encode()).hexdigest()
+    assert not begins_with(shop, found, "visits.csv", len(BIG), sha256(BIG.encode()).hexdigest())
+
+
+def test_a_file_that_is_shorter_now_has_no_beginning(shop: Shop, visits: Path) -> None:
+    visits.write_text("id,x\na,1\n")
+    assert beginning_of(shop.offer()) is None

@@ -198,7 +198,8 @@ class SourceContents(RowFrames):
 
     def _parse(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
         starts = {content.name: self._start(content, before) for content in contents}
-        writer = self._kept.writer(sum(content.size for content in contents))
+        ids = [name for name, kind in self._keys.items() if kind == "string"]
+        writer = self._kept.writer(sum(content.size for content in contents), ids)
         only = {name: None if start is None else Start(start.size, start.last) for name, start in starts.items()}
         try:
             read = read_contents(
@@ -221,7 +222,8 @@ class SourceContents(RowFrames):
         self._pins |= read.widened
         self._note_lacking(contents, before)
         self.warnings += [*read.warnings, *wording.warn_of_zones(self.source, read.naive)]
-        self._warn(contents, read.inferred)
+        before_them = frozenset(piece for start in starts.values() if start is not None for piece in start.pieces)
+        self._warn(contents, read.inferred, writer.odd_ids, before_them)
 
     def _note_lacking(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
         """Says which columns the new contents lack that earlier ones had; of formats that name all columns.
@@ -264,12 +266,22 @@ class SourceContents(RowFrames):
         assert self._offer.contents is not None
         return self._offer.contents
 
-    def _warn(self, contents: Sequence[Content], inferred: Mapping[str, Scalar]) -> None:
+    def _warn(
+        self,
+        contents: Sequence[Content],
+        inferred: Mapping[str, Scalar],
+        odd_ids: Collection[str],
+        known: Collection[Piece],
+    ) -> None:
+        """Says what is odd about ids and texts of contents, but for those of pieces that were parsed before."""
         kept = [self._find(content.sha256) for content in contents]
-        looked_at = {*self._keys, *(name for name, kind in inferred.items() if kind == "string")}
+        looked_at = {*odd_ids, *(name for name, kind in inferred.items() if kind == "string")}
         schema = {name: kind for name, kind in self._kept.schema(kept).items() if name in looked_at}
+        if not schema:
+            return
         names = [content.name for content in contents]
-        for frame in self._naming_files(self._kept.frames(kept, schema), [content.sha256 for content in contents]):
+        frames = self._kept.frames(kept, schema, without=known)
+        for frame in self._naming_files(frames, [content.sha256 for content in contents]):
 
             def place(index: int, frame: pl.DataFrame = frame) -> str:
                 return self._opened.place(names[frame[CONTENT][index]], frame[ROW][index]).text
