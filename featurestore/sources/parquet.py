@@ -62,7 +62,7 @@ def read_parquet(
         refuse_foreign(stream, name, "Parquet")
         # Of INT96, which reaches further than nanoseconds in 64 bits, Arrow takes the lower bits without a word.
         reader = open_parquet(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
-        refuse_joined(stream, reader.metadata, name)
+        refuse_joined(stream, name)
         names = reader.schema_arrow.names
         chosen = select_columns(names, columns, name)
         unread = others(names, chosen)

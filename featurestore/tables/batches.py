@@ -175,7 +175,7 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
     try:
         if form == "parquet":
             reader = open_parquet(stream)
-            refuse_joined(stream, reader.metadata, "")
+            refuse_joined(stream, "")
             if int96_columns(reader):
                 return True
         else:

@@ -12,7 +12,8 @@ _JOINT = b"PAR1PAR1"  # the end of one file and the beginning of the next
 _LENGTHS = 8  # bytes behind the footer: its length, and the mark
 _ENCRYPTED = b"PARE"  # the mark of a file whose footer is encrypted
 _SIGNATURE = 28  # bytes behind a footer that is not, of a file with columns that are
-_INDEXES = 1 << 20  # bytes of page indexes and Bloom filters between the data and the footer, about
+_VERSION = b"\x15"  # what a footer begins with: a number, its version
+_SEARCHED_AT_ONCE = 1 << 22
 _READ_AT_ONCE, _OF_A_COLUMN = 1 << 25, (1 << 16, 1 << 20)  # bytes of all columns, and least and most of each
 
 
@@ -46,26 +47,36 @@ def _encrypted(what: str) -> SourceError:
     return SourceError(what, hint="write it without encryption, with the keys that it was written with")
 
 
-def refuse_joined(stream: IO[bytes], metadata: pq.FileMetaData, name: str) -> None:
+def refuse_joined(stream: IO[bytes], name: str) -> None:
     """Refuses several files put together: the places that the last one gives lie in the first one.
 
+    Looks for where one ends, since asking Arrow for the places of columns ends the process where a footer is damaged.
     Leaves the stream where it was.
     """
-    groups = (metadata.row_group(at) for at in range(metadata.num_row_groups))
-    columns = (group.column(at) for group in groups for at in range(group.num_columns))
-    end = max((_start(column) + column.total_compressed_size for column in columns), default=4)
     before = stream.tell()
-    size = stream.seek(0, 2)
-    gap = size - _LENGTHS - metadata.serialized_size - end  # what another file, or indexes, take
-    if gap >= _LENGTHS:
-        first = max(gap - _INDEXES, 0)
-        stream.seek(first)
-        if _JOINT in stream.read(gap - first + len(_JOINT)):
-            raise SourceError("is several Parquet files put together", where=name, hint="give each a file of its own")
+    at, rest = stream.seek(0), b""
+    while block := stream.read(_SEARCHED_AT_ONCE):
+        data = rest + block
+        found = data.find(_JOINT)
+        while found >= 0:
+            if _has_footer_before(stream, at + found):
+                raise SourceError(
+                    "is several Parquet files put together", where=name, hint="give each a file of its own"
+                )
+            found = data.find(_JOINT, found + 1)
+        rest = data[1 - len(_JOINT) :]
+        at += len(data) - len(rest)
     stream.seek(before)
 
 
-def _start(column: pq.ColumnChunkMetaData) -> int:
-    """Where the pages of a column begin."""
-    dictionary = column.dictionary_page_offset
-    return int(min(column.data_page_offset, dictionary) if dictionary else column.data_page_offset)
+def _has_footer_before(stream: IO[bytes], place: int) -> bool:
+    """Whether a mark is that of a file's end, and no text of a column. Leaves the stream where it was."""
+    before = stream.tell()
+    begin = stream.seek(place - 4)
+    length = int.from_bytes(stream.read(4), "little")
+    found = 0 < length <= begin - 4
+    if found:
+        stream.seek(begin - length)
+        found = stream.read(1) == _VERSION
+    stream.seek(before)
+    return found

@@ -134,6 +134,7 @@ PARQUET = {
     "two Parquet files put together": parquet(
         parquet_bytes(table([7, 8, 9])) + parquet_bytes(table()), refusal="is several Parquet files put together"
     ),
+    "texts like the marks of Parquet": parquet(table(["PAR1PAR1", "\x15PAR1PAR1", "PAR1"]), ["PAR1PAR1", "\x15PAR1PAR1", "PAR1"]),
     "Parquet with page indexes": parquet(parquet_bytes(table(), write_page_index=True), ROWS),
     "Parquet with empty row groups": parquet(grouped(table().slice(0, 0), table(), table().slice(0, 0)), ROWS),
     "Parquet with an encrypted footer": parquet(

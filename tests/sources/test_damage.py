@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -119,3 +121,30 @@ def test_a_pandas_index_and_its_notes_do_no_harm(shops: Shops, tmp_path: Path) -
     shop = shops('type = "parquet"\npath = "visits.parquet"')
     pandas.DataFrame({"id": ["a", "b"], "x": [1, 2]}).iloc[1:].to_parquet(tmp_path / "visits.parquet")
     assert shop.read().frame.select("id", "x").rows() == [("b", 2)]
+
+
+EVERY_FOOTER = """\
+import io
+import pyarrow as pa, pyarrow.parquet as pq
+from featurestore.errors import SourceError
+from featurestore.sources.parquet import read_parquet
+
+out = io.BytesIO()
+pq.write_table(pa.table({"id": ["1", "2"], "x": [1.5, None], "l": [[1], []]}), out)
+data = out.getvalue()
+footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+for at in range(footer, len(data)):
+    for bit in (1, 16):
+        damaged = bytearray(data)
+        damaged[at] ^= bit
+        try:
+            list(read_parquet(io.BytesIO(bytes(damaged)), "file", None, lambda _: None))
+        except SourceError:
+            pass
+print("done")
+"""
+
+
+def test_a_footer_that_is_damaged_anywhere_does_not_end_the_process() -> None:
+    ran = subprocess.run([sys.executable, "-c", EVERY_FOOTER], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr[-1_000:]
