@@ -89,6 +89,46 @@ def test_a_file_that_comes_back_is_computed_again(rotated: Folder) -> None:
     assert dict(values_of(rotated))["01-10"] == 19
 
 
+def test_rows_that_were_there_again_in_a_run_that_failed_are_not_missing(rotated: Folder) -> None:
+    """What was read again is kept, whatever became of the run: a feature that looks back without end may count it."""
+    rotated.edit("features/cardiac.py", ', lookback="10d"', ', scope="entity"')
+    refusal = rotated.run("ingest", code=4).err
+    assert "rows of files that are gone from the source 'visits' are not kept any more" in refusal
+    assert 'declare how far it looks back (lookback="30d")' in refusal
+    contradiction = HEAD + day("03-01", 9)
+    rotated.write({"visits.csv": HEAD + day("01-01", 1) + day("01-05", 2), "visits-03b.csv": contradiction})
+    assert "two rows are one event and differ" in rotated.run("ingest", code=4).err
+    for name in ("visits.csv", "visits-03b.csv"):
+        (rotated.root / name).unlink()
+    (feature,) = rotated.json("ingest")["features"]
+    assert feature["status"] == "ok"
+    assert kept_rows(rotated) == 4
+    assert values_of(rotated) == [("01-01", 1), ("01-05", 3), ("02-01", 4), ("03-01", 8)]
+
+
+def test_a_row_that_comes_back_in_place_of_another_is_said_to_be_late(rotated: Folder) -> None:
+    """It corrects what had counted since. One that comes back as it counted last corrects nothing."""
+    rotated.write({"visits-20.csv": HEAD + day("01-20", 64), "visits-late.csv": HEAD + day("01-14", 16)})
+    assert (late_rows(rotated), dict(values_of(rotated))["01-20"]) == (1, 80)
+    (rotated.root / "visits-late.csv").unlink()
+    assert late_rows(rotated, code=0) == 0
+    rotated.write({"visits-late.csv": HEAD + day("01-14", 16)})
+    assert (late_rows(rotated, code=0), dict(values_of(rotated))["01-20"]) == (0, 80)
+    (rotated.root / "visits-late.csv").unlink()
+    rotated.write({"visits-other.csv": HEAD + day("01-14", 32)})
+    assert (late_rows(rotated), dict(values_of(rotated))["01-20"]) == (1, 96)
+    (rotated.root / "visits-other.csv").unlink()
+    rotated.write({"visits-late.csv": HEAD + day("01-14", 16)})
+    assert (late_rows(rotated), dict(values_of(rotated))["01-20"]) == (1, 80)
+    assert "01-14" not in dict(values_of(rotated)), "it lies in frozen time"
+
+
+def late_rows(project: Folder, code: int = 3) -> int:
+    """How many rows a run says to lie in frozen time. It ends with 3 where there are any."""
+    found = project.json("ingest", code=code)["warnings"]
+    return sum(int(line.split()[1]) for line in found if "came late" in line)
+
+
 def test_what_is_kept_longer_is_said_with_its_reason(rotated: Folder) -> None:
     rotated.edit("features/cardiac.py", ', lookback="10d"', ', scope="entity"')
     rotated.run("ingest", "--allow-shrunk")

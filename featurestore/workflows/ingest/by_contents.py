@@ -11,7 +11,7 @@ from pathlib import Path
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
 from featurestore.evaluation.events import THERE, by_known, moving
 from featurestore.locking import prepare_state
-from featurestore.model import EntityType, RejectedRow, Scalar, VersionId
+from featurestore.model import EntityType, Problem, RejectedRow, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
 from featurestore.sources.contract import Offer, OpenSource
@@ -30,6 +30,7 @@ from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan, 
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
     all_set_aside,
+    forgotten_problem,
     problem_of,
     shrunk_problem,
     strict_error,
@@ -266,9 +267,15 @@ class ContentsTurn:
                 else:
                     plans.append(make_slice_plan(one, before, last, seeing, deleted=deleted))
             except FeatureError:
-                gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
-                yield Failed(one.target, shrunk_problem(one.target, turn.source.name, gone or ["a file"]))
+                yield Failed(one.target, self._shrunk(one, before))
         return plans
+
+    def _shrunk(self, ready: Ready, before: Taken | None) -> Problem:
+        source = self.turn.source.name
+        if ready.scope.kind != "source":
+            return forgotten_problem(ready.target, source)
+        gone = [] if before is None else sorted(name for name in before.files if name not in self.contents.files)
+        return shrunk_problem(ready.target, source, gone or ["a file"])
 
     def _replaced(self) -> Mapping[str, int]:
         """The contents of files that were written over, where rows may be known at another place later."""

@@ -94,6 +94,17 @@ def shrunk_problem(target: Target, source: str, missing: Sequence[str]) -> Probl
     )
 
 
+def forgotten_problem(target: Target, source: str) -> Problem:
+    """Rows of an entity are not kept any more, and the feature may look at all of them."""
+    return Problem(
+        "source_shrunk",
+        f"rows of files that are gone from the source {source!r} are not kept any more; this feature may look at all "
+        "rows of an entity, so its values would be made of some of them",
+        target.place,
+        'put the files back, declare how far it looks back (lookback="30d"), or accept it with --allow-shrunk',
+    )
+
+
 def without_columns(source: str, feature: str, files: int, columns: Sequence[str]) -> str:
     """What a new feature names and nobody needed while the files were there."""
     named = f"the column{'s' if len(columns) > 1 else ''} {', '.join(map(repr, columns))}"
