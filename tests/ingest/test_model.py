@@ -123,14 +123,14 @@ def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch
     judge(tmp_path, seed, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", [0, 5, 21, 25, 40, 68])
+@pytest.mark.parametrize("seed", [0, 5, 21, 25, 40, 68, 2161])
 def test_rows_of_vanished_files_are_dropped_and_frozen_as_the_model_has_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(tmp_path, seed, monkeypatch, make=rotating_steps)
 
 
-@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079])
+@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079, 2164])
 def test_rows_of_vanished_files_are_kept_for_as_long_as_the_source_says(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +201,7 @@ def test_many_more_runs_store_what_the_model_stores(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("block", range(40))
+@pytest.mark.parametrize("block", range(47))
 def test_many_more_rotated_files_are_forgotten_as_the_model_has_it(
     tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +211,7 @@ def test_many_more_rotated_files_are_forgotten_as_the_model_has_it(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("block", range(40))
+@pytest.mark.parametrize("block", range(47))
 def test_many_more_sources_keep_rows_as_the_model_has_it(
     tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
