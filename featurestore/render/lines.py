@@ -60,6 +60,21 @@ def finding_lines(result: CheckResult) -> list[str]:
     return _at_most(lines, "; featurestore check --json lists them all")
 
 
+def locked_lines(locked: LockResult, *, dry_run: bool) -> list[str]:
+    """What was written, renumbered and settled, or would be."""
+    verbs = {"written": "wrote", "renumbered": "renumbered", "metadata": "wrote the metadata of"}
+    if dry_run:
+        verbs = {"written": "would write", "renumbered": "would renumber", "metadata": "would write the metadata of"}
+    settled = "would settle" if dry_run else "settled"
+    return [
+        *(f"{settled} the merge conflict in {path}" for path in locked.settled),
+        *(
+            f"{verbs[item.what]} {item.name} version {item.version.number} ({item.version.short})"
+            for item in locked.versions
+        ),
+    ]
+
+
 def staging_lines(locked: LockResult, root: Path) -> list[str]:
     """The version files that a hook wrote and git has yet to be told of; at most ten lines."""
     lines = []

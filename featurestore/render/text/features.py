@@ -11,6 +11,7 @@ from rich.text import Text
 from featurestore import times
 from featurestore.arguments import show_rows
 from featurestore.model import Scope
+from featurestore.render.lines import locked_lines
 from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, minute, number
@@ -114,17 +115,7 @@ def lock_lines(locked: LockResult, *, dry_run: bool) -> RenderableType:
     """The version files that were written."""
     if not locked:
         return line("nothing to write: every feature's code has its version file")
-    verbs = {"written": "wrote", "renumbered": "renumbered", "metadata": "wrote the metadata of"}
-    if dry_run:
-        verbs = {"written": "would write", "renumbered": "would renumber", "metadata": "would write the metadata of"}
-    settled = "would settle" if dry_run else "settled"
-    return Group(
-        *(line(f"{settled} the merge conflict in {path}") for path in locked.settled),
-        *(
-            line(f"{verbs[item.what]} {item.name} version {item.version.number} ({item.version.short})")
-            for item in locked.versions
-        ),
-    )
+    return Group(*map(line, locked_lines(locked, dry_run=dry_run)))
 
 
 def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
