@@ -10,7 +10,7 @@ from featurestore.point_in_time.entities import format_entity
 from featurestore.render.words import plural
 
 if TYPE_CHECKING:
-    from featurestore.model import RejectedRow, Run
+    from featurestore.model import Check, RejectedRow, Run
     from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.check import CheckResult
     from featurestore.workflows.delete import DeleteResult
@@ -27,6 +27,12 @@ def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in broken
     ]
+
+
+def failure_lines(checks: Sequence[Check]) -> list[str]:
+    """A line for each check of ``doctor`` that fails."""
+    failed = [check for check in checks if check.state == "fail"]
+    return [f"{check.area}: {check.what}" + (f"; {check.hint}" if check.hint else "") for check in failed]
 
 
 def run_lines(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool) -> list[str]:

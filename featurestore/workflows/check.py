@@ -162,8 +162,10 @@ def _judged(result: CheckResult, *, strict: bool) -> CheckResult:
 def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
     import tempfile  # 5 ms that a check of the working tree doesn't need
 
-    from featurestore.registry.git import export_declared, export_index
+    from featurestore.registry.git import export_declared, export_index, has_git
 
+    if not has_git():
+        raise UsageError("--staged needs git, and it is not installed, or not on the PATH", hint="install git")
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         root = Path(folder)
         if not export_index(project.root, root):

@@ -35,7 +35,9 @@ def test_sync_reports_what_it_wrote(ingested: Folder) -> None:
 
 
 def test_a_second_sync_has_nothing_to_do(synced: Folder) -> None:
-    assert "nothing to do" in synced.run("sync").out
+    said = synced.run("sync").out
+    assert "nothing to do" in said
+    assert next(line for line in said.splitlines() if "age_share" in line).split() == ["age_share", "1", "0", "1"]
     assert synced.json("sync", "--full")["features"][0]["entities_written"] == 0
 
 
@@ -226,6 +228,7 @@ def test_a_dry_run_of_verify_says_what_would_be_fixed(synced: Folder) -> None:
     synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"})
     synced.run("ingest")
     assert "would fix 1 difference; nothing was written" in synced.run("verify", "--fix", "--dry-run", code=1).err
+    assert "differ: 1 missing" in synced.run("verify", "-q", code=1).err
     found = synced.json("verify", "--fix", "--dry-run", code=1)
     assert (found["missing"], found["fixed"], found["dry_run"]) == (1, False, True)
     assert synced.json("verify", "--fix")["missing"] == 1

@@ -74,6 +74,9 @@ def command(
         lambda: json.verify.verify_document(result, project),
         lambda: text.verify.verify_page(result, project),
     )
+    if result.left and session.quiet and not session.json:
+        counts = ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items() if number)
+        session.report(f"error: the online store and the history differ: {counts}")
     if result.fixed:
         session.note(f"{result.left:,} differences are left" if result.left else "everything is fixed")
     elif fix and dry_run:
