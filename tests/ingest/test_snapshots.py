@@ -65,8 +65,8 @@ class Shop:
         rows = [f"{name},X{self.more}" for name in names]
         self.folder.write({file: "\n".join([head, *rows]) + "\n" + more})
 
-    def ingest(self, code: int = 0) -> str:
-        return self.folder.run("ingest", code=code).err
+    def ingest(self, *options: str, code: int = 0) -> str:
+        return self.folder.run("ingest", *options, code=code).err
 
     def answers(self, feature: str = "city") -> dict[str, Any]:
         rows = self.folder.json("latest", "user", "-f", feature)["rows"]
@@ -260,3 +260,55 @@ def test_who_goes_with_new_rows_is_in_no_window_as_time_passes_and_is_in_them_fr
     static.folder.write({"labels.csv": labels})
     found = static.folder.json("join", "labels.csv", "-f", "orders", "--timestamp-column", "at")["rows"]
     assert [row["orders"] for row in found] == [2, 2, 1], "as if nobody had been gone"
+
+
+@pytest.mark.parametrize("in_one_run", [False, True])
+def test_rows_ahead_of_the_clock_hold_when_their_time_comes_although_who_they_are_of_is_gone(
+    static: Shop, monkeypatch: pytest.MonkeyPatch, *, in_one_run: bool
+) -> None:
+    """What is dated after a deletion is made of later rows, and the next run writes it again."""
+    static.folder.write({"features/shop.py": FEATURES + HALF_A_YEAR})
+    static.folder.edit("featurestore.toml", 'path = "orders.csv"', 'path = "orders.csv"\nid = ["no"]')
+    orders = "user,at,amount,no\na,2026-05-01,1,1\nb,2026-05-01,2,2\n"
+    late = "b,2026-06-01T00:02:00,3,3\n"
+    static.users("abc")
+    static.folder.write({"orders.csv": orders + ("" if in_one_run else late)})
+    set_clock(monkeypatch, NOW)
+    static.ingest()
+    static.users("ac")
+    static.folder.write({"orders.csv": orders + late})
+    set_clock(monkeypatch, NOW + 1_000_000)
+    assert "1 user (b) is gone" in static.ingest()
+    set_clock(monkeypatch, NOW + 60_000_000)
+    assert "b" not in static.answers("amount")
+    static.ingest()
+    set_clock(monkeypatch, NOW + 700_000_000)
+    for run in range(2):
+        assert static.answers("amount")["b"] == 3.0, run
+        assert static.answers("total")["b"] == 3.0, "of the rows after the deletion"
+        assert static.answers("orders")["b"] == 1, run
+        static.ingest()
+
+
+def test_a_row_of_the_very_instant_of_the_deletion_answers_after_the_return(
+    static: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    static.folder.write({"features/shop.py": FEATURES + HALF_A_YEAR})
+    static.folder.edit("featurestore.toml", 'path = "orders.csv"', 'path = "orders.csv"\nid = ["no"]')
+    orders = "user,at,amount,no\na,2026-05-01,1,1\nb,2026-05-01,2,2\n"
+    static.users("abc")
+    static.folder.write({"orders.csv": orders})
+    set_clock(monkeypatch, NOW)
+    static.ingest()
+    static.users("ac")
+    static.folder.write({"orders.csv": orders + "b,2026-06-01T00:00:01,3,3\n"})
+    set_clock(monkeypatch, NOW + 1_000_000)
+    static.ingest()
+    static.users("abc")
+    set_clock(monkeypatch, NOW + 60_000_000)
+    static.ingest()
+    static.ingest()  # a pair has one row of each run, and that of the one before undoes the deletion
+    found = {name: static.answers(name)["b"] for name in ("amount", "total", "orders")}
+    assert found == {"amount": 3.0, "total": 5.0, "orders": 2}, "as if nobody had been gone"
+    static.ingest("--full")
+    assert found == {name: static.answers(name)["b"] for name in found}

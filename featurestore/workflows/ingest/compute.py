@@ -41,13 +41,10 @@ from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
 from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
-from featurestore.workflows.ingest.turn import DUE, FUTURE_TOLERANCE, Turn, deleted_since
+from featurestore.workflows.ingest.turn import DUE, FUTURE_TOLERANCE, THIS_RUN, Turn, deleted_since
 
 if TYPE_CHECKING:
     import polars as pl
-
-THIS_RUN = (1 << 63) - 1
-"""The number of the run that is being made, after all that are committed."""
 
 
 def compute(

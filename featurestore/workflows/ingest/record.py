@@ -56,7 +56,7 @@ from featurestore.workflows.ingest.events import (
 from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
 from featurestore.workflows.ingest.needs import seen_in_vain
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
-from featurestore.workflows.ingest.snapshots import apply_snapshot
+from featurestore.workflows.ingest.snapshots import apply_snapshot, withdraw_tombstones
 from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.taken import READ_OTHERWISE
 from featurestore.workflows.ingest.targets import Target, write_version_files
@@ -108,6 +108,7 @@ class Recorder:
         self._failed: list[Target] = []
         self._left: list[Target] = []  # there was nothing new for them
         self._snapshots: list[Present] = []
+        self._undone: list[tuple[pl.DataFrame, Sequence[StoredVersion]]] = []
         self._refused: set[str] = set()  # sources of whose snapshots somebody is gone who was not deleted
         self._versions: list[StoredVersion] = []
         self.came: list[Stream] = []
@@ -207,6 +208,8 @@ class Recorder:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
         self.warnings += reminders(self._set_aside)
         self._write_pending()
+        for pairs, versions in self._undone:
+            withdraw_tombstones(self._begin(), pairs, versions)
         if self._transaction is not None and not self._stored:
             self._roll_back()
         if self._reactivated or self._brings_rows():
@@ -265,7 +268,10 @@ class Recorder:
         """Before the values of the run are written, so that they find who is deleted, and who is not any more."""
         written = [target.version for target in self._stored]
         of_type = [item for item in (*self._versions, *written) if item.entity_type == present.entity_type]
-        done = apply_snapshot(transaction, present, list({item.id: item for item in of_type}.values()))
+        versions = list({item.id: item for item in of_type}.values())
+        done = apply_snapshot(transaction, present, versions)
+        if done.undone.height:
+            self._undone.append((done.undone, versions))
         self.warnings += done.lines
         if done.refused:
             self._refused.add(present.source.name)

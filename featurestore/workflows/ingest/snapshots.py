@@ -21,9 +21,13 @@ _DELETED_AT = "deleted_at"
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOutcome:
-    """What a snapshot did, in sentences. With ``refused`` somebody is gone and was not deleted."""
+    """What a snapshot did, in sentences. With ``refused`` somebody is gone and was not deleted.
 
-    lines: tuple[str, ...] = ()
+    ``undone`` are the pairs whose tombstones hold no more, for `withdraw_tombstones`.
+    """
+
+    lines: tuple[str, ...]
+    undone: pl.DataFrame
     refused: bool = False
 
 
@@ -95,17 +99,20 @@ def with_moves(marks: pl.DataFrame, present: Present, run_seq: int) -> pl.DataFr
 
 
 def apply_snapshot(run: RunTransaction, present: Present, versions: Sequence[StoredVersion]) -> SnapshotOutcome:
-    """Deletes who is gone, and undoes what earlier snapshots did to those who are back.
+    """Deletes who is gone, and finds what earlier snapshots did to those who are back and is to be undone.
 
     ``versions`` are all of the entity type: a deletion is that of the entity, in every feature.
     """
     entity_type, keys, moves = present.entity_type, list(present.entity_type.key_names), _moves_of(present)
-    lines = _bring_back(run, present, moves.back, versions)
+    undone, lines = _undone(run, present, moves.back), []
+    if moves.back.height:
+        run.mark_returned(entity_type, moves.back)
+        lines.append(f"{present.source.name}: {_who(entity_type, moves.back)} back")
     if moves.refusal is not None:
-        return SnapshotOutcome((*lines, moves.refusal), refused=True)
+        return SnapshotOutcome((*lines, moves.refusal), undone, refused=True)
     gone = moves.gone
     if not gone.height:
-        return SnapshotOutcome(tuple(lines))
+        return SnapshotOutcome(tuple(lines), undone)
     instant = pl.lit(moves.at, pl.Int64).cast(INSTANT)
     run.mark_deleted(entity_type, gone.with_columns(instant.alias(_DELETED_AT)), "snapshot")
     for version in versions:
@@ -116,7 +123,17 @@ def apply_snapshot(run: RunTransaction, present: Present, versions: Sequence[Sto
         run.delete(version, last.filter(pl.col("op") == VALUE).select(*keys, instant.alias(AT)))
         run.withdraw(version, standing.filter((pl.col(AT) > instant) & (pl.col("op") == VALUE)).select(*keys, AT))
     lines.append(f"{present.source.name}: {_who(entity_type, gone)} gone from its snapshot and deleted from now on")
-    return SnapshotOutcome(tuple(lines))
+    return SnapshotOutcome(tuple(lines), undone)
+
+
+def withdraw_tombstones(run: RunTransaction, undone: pl.DataFrame, versions: Sequence[StoredVersion]) -> None:
+    """After the values of the run are written: one that is dated when its entity was deleted is in place of it by then.
+
+    Windows are evaluated again from the deletion on: until then they answer nothing.
+    """
+    for version in versions:
+        if not version.steps:
+            run.withdraw(version, undone, of=TOMBSTONE)
 
 
 def _moves_of(present: Present) -> Moves:
@@ -131,21 +148,13 @@ def _end_steps(run: RunTransaction, version: StoredVersion, gone: pl.DataFrame, 
     run.replace_coming(version, gone, coming.filter(pl.col("op") == UNTIL))
 
 
-def _bring_back(
-    run: RunTransaction, present: Present, back: pl.DataFrame, versions: Sequence[StoredVersion]
-) -> list[str]:
-    """Windows are evaluated again from the deletion on: until then they answer nothing."""
-    entity_type, keys = present.entity_type, list(present.entity_type.key_names)
-    if not back.height:
-        return []
-    marks = run.deletions(entity_type).join(back, on=keys, how="semi", maintain_order="left")
+def _undone(run: RunTransaction, present: Present, back: pl.DataFrame) -> pl.DataFrame:
+    """The pairs whose tombstones are of snapshots that those who are back were gone from, and of nobody else."""
+    keys = list(present.entity_type.key_names)
+    marks = run.deletions(present.entity_type).join(back, on=keys, how="semi", maintain_order="left")
     deleted, by_user = (marks.filter(pl.col("author") == author) for author in ("snapshot", "user"))
     undone = deleted.select(*keys, _DELETED_AT).unique().join(by_user, on=[*keys, _DELETED_AT], how="anti")
-    for version in versions:
-        if not version.steps:
-            run.withdraw(version, undone.rename({_DELETED_AT: AT}), of=TOMBSTONE)
-    run.mark_returned(entity_type, back)
-    return [f"{present.source.name}: {_who(entity_type, back)} back"]
+    return undone.rename({_DELETED_AT: AT})
 
 
 def _refusal(present: Present, gone: int, before: int) -> str | None:

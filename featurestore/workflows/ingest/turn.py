@@ -13,7 +13,7 @@ from featurestore.offline.contract import Position
 from featurestore.progress import Progress
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.needs import Needs
-from featurestore.workflows.ingest.taken import Taken
+from featurestore.workflows.ingest.taken import Taken, read_taken
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,6 +70,10 @@ class Turn:
         return None if self.options.allow_future else self.clock
 
 
+THIS_RUN = (1 << 63) - 1
+"""The number of the run that is being made, after all that are committed."""
+
+
 def mark_due(fingerprint: str, due: int | None) -> str:
     """A fingerprint that also says when the first row or result that is ahead of the clock is due."""
     return fingerprint if due is None else f"{fingerprint}{DUE}{due}"
@@ -87,12 +91,25 @@ def mark_coming(fingerprint: str, first: int | None) -> str:
 def deleted_since(deleted: pl.DataFrame, position: Position) -> bool:
     """Whether an entity was deleted after a position was committed: what holds of it is written again.
 
-    A snapshot deletes from its run on, when nothing is dated later. An entity that returned was still deleted for
-    what that run evaluated.
+    A snapshot deletes from its run on, when only rows ahead of the clock are dated later; what they gave is written
+    again by a run after it. An entity that returned was still deleted for what that run evaluated.
     """
     back = deleted.filter(deleted["author"] == "returned")["run_seq"].max()
     if isinstance(back, int) and back >= position.run_seq:
         return True
-    deleted = deleted.filter(deleted["author"] != "snapshot")
-    last = deleted["run_seq"].max() if deleted.height else None
-    return isinstance(last, int) and last > position.run_seq
+    by_snapshot = deleted["author"] == "snapshot"
+    others = deleted.filter(~by_snapshot)["run_seq"].max()
+    if isinstance(others, int) and others > position.run_seq:
+        return True
+    run_seq = deleted["run_seq"]
+    gone = deleted.filter(by_snapshot & (run_seq >= position.run_seq) & (run_seq != THIS_RUN))
+    return gone.height > 0 and _has_rows_after(position, int(gone["deleted_at"].to_physical().min()))  # type: ignore[arg-type]
+
+
+def _has_rows_after(position: Position, instant: int) -> bool:
+    """Whether a row that was taken is dated after an instant (µs), as far as is known."""
+    taken = read_taken(position.cursor)
+    if taken is None:
+        return True
+    latest = max((each.high for each in taken.times.values() if each.high is not None), default=times.MIN_INSTANT)
+    return min(latest, taken.clock or latest) > instant
