@@ -48,21 +48,32 @@ def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> Renderable
 def feature_page(detail: Detail, commits: Mapping[str, VersionCommit]) -> RenderableType:
     """One feature: what is declared, its versions with who committed them, and its latest statistics."""
     entry, feature = detail.entry, detail.entry.feature
-    parts: list[RenderableType] = [line(feature.name, NAME)]
+    version = detail.version
+    parts: list[RenderableType] = [line(feature.name if version is None else f"{feature.name}@{version.number}", NAME)]
+    parts += [line(_which(detail, version), "" if detail.is_active else WARN)] if version is not None else []
     parts += [line(feature.description)] if feature.description else []
     parts += [line(detail.note, WARN)] if detail.note else []
     parts += [Text(""), facts(declared_rows(detail)), *hash_remarks(detail)]
     if detail.files:
         parts.append(_versions(detail, commits))
-    if entry.active_since is not None:
+    if entry.active_since is not None and detail.is_active:
         how = "promoted" if entry.promoted_at is not None else "its first run"
         parts.append(Text(f"active since {instant(entry.active_since)} ({how})", style=DIM))
-    if isinstance(entry.statistics, dict):
-        statistics = entry.statistics
+    if isinstance(detail.statistics, dict):
+        statistics = detail.statistics
         rows = [(name.replace("_", " "), number(statistics[name])) for name in SHOWN_STATISTICS if name in statistics]
         brought = "of the values that its last run brought; featurestore stats describes all that are held"
         parts += [Text(""), line(brought, DIM), facts(rows)]
     return Group(*parts)
+
+
+def _which(detail: Detail, version: VersionFile) -> str:
+    """Which version is described, and how it stands to the active one."""
+    active = detail.entry.active
+    other = "" if active is None else f": that is {detail.entry.feature.name}@{active.number} ({active.short})"
+    return f"version {version.number} ({version.sha256[:12]}), " + (
+        "the active one" if detail.is_active else f"not the active one{other}"
+    )
 
 
 def hash_remarks(detail: Detail) -> list[RenderableType]:
@@ -140,7 +151,7 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
         *((label, "retired" if detail.retired and label == "status" else text) for label, text in show_rows(feature)),
-        ("scope", scope_text(entry.scope) + ("" if detail.scopes_checked else "; unchecked, by [scopes] check")),
+        ("scope", scope_text(detail.scope) + ("" if detail.scopes_checked else "; unchecked, by [scopes] check")),
         ("columns", ", ".join(detail.columns) or "–"),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]
