@@ -29,6 +29,8 @@ RESERVED_KEYS = {
 
 _MEMORY = r"(\d+(?:\.\d+)?) ?([MG]I?B)"
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
+_NO_SCORE = "must be from 0 to below 1"
+_SCORE = "it is compared with the score, which runs from 0 to 1 whatever the method"
 LEAST_MEMORY, MEMORY = 200_000_000, 2_000_000_000
 TABLES = (
     "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
@@ -374,7 +376,29 @@ def _drift(table: TomlTable) -> DriftSettings:
         part: {name: _drift_rule(inner.allow("method", "threshold")) for name, inner in table.tables(part)}
         for part in ("features", "tags")
     }
-    return DriftSettings(rule.method or DEFAULT_METHOD, rule.threshold, sample, rules["features"], rules["tags"])
+    method, threshold = _drift_variables(rule)
+    return DriftSettings(method or DEFAULT_METHOD, threshold, sample, rules["features"], rules["tags"])
+
+
+def _drift_variables(rule: DriftRule) -> tuple[str | None, float | None]:
+    """Method and threshold of the project, of which variables override those of the file."""
+    method, threshold = rule.method, rule.threshold
+    named, score = os.environ.get("FEATURESTORE_DRIFT_METHOD"), os.environ.get("FEATURESTORE_DRIFT_THRESHOLD")
+    if named:
+        if named not in DRIFT_METHODS:
+            raise ConfigError(
+                "FEATURESTORE_DRIFT_METHOD is not a known method", hint=did_you_mean(named, DRIFT_METHODS)
+            )
+        # A threshold that was set for another method says nothing of this one.
+        method, threshold = named, threshold if named == (method or DEFAULT_METHOD) else None
+    if score:
+        try:
+            threshold = float(score)
+        except ValueError:
+            threshold = float("nan")
+        if not 0 <= threshold < 1:
+            raise ConfigError(f"FEATURESTORE_DRIFT_THRESHOLD {_NO_SCORE}", hint=_SCORE)
+    return method, threshold
 
 
 def _drift_rule(table: TomlTable) -> DriftRule:
@@ -382,8 +406,5 @@ def _drift_rule(table: TomlTable) -> DriftRule:
     if method is not None and method not in DRIFT_METHODS:
         raise table.error("method", "is not a known method", did_you_mean(method, DRIFT_METHODS))
     if threshold is not None and not 0 <= threshold < 1:
-        raise table.error(
-            "threshold", f"must be from 0 to below 1, not {threshold!r}",
-            hint="it is compared with the score, which runs from 0 to 1 whatever the method",
-        )  # fmt: skip
+        raise table.error("threshold", f"{_NO_SCORE}, not {threshold!r}", hint=_SCORE)
     return DriftRule(method, None if threshold is None else float(threshold))

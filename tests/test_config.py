@@ -168,3 +168,38 @@ def test_a_lock_timeout_is_a_number_of_seconds_here_too(
     monkeypatch.setenv("FEATURESTORE_LOCK_TIMEOUT", seconds)
     with pytest.raises(ConfigError, match="FEATURESTORE_LOCK_TIMEOUT is not a number of seconds"):
         load_project(folder.root)
+
+
+def test_how_drift_is_measured_is_taken_from_variables_before_the_file(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(
+        {
+            "featurestore.toml": MINIMAL
+            + "[drift]\nmethod = 'ks'\nthreshold = 0.9\n[drift.features.a]\nthreshold = 0.1\n"
+        }
+    )
+    monkeypatch.setenv("FEATURESTORE_DRIFT_THRESHOLD", "0.5")
+    drift = load_project(folder.root).drift
+    assert (drift.method, drift.threshold, drift.of("a").threshold) == ("ks", 0.5, 0.1)
+    monkeypatch.delenv("FEATURESTORE_DRIFT_THRESHOLD")
+    monkeypatch.setenv("FEATURESTORE_DRIFT_METHOD", "psi")
+    assert load_project(folder.root).drift.method == "psi"
+    assert load_project(folder.root).drift.threshold is None, "that of the file was for another method"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("METHOD", "kss", "FEATURESTORE_DRIFT_METHOD is not a known method"),
+        ("THRESHOLD", "abc", "FEATURESTORE_DRIFT_THRESHOLD must be from 0 to below 1"),
+        ("THRESHOLD", "1", "FEATURESTORE_DRIFT_THRESHOLD must be from 0 to below 1"),
+    ],
+)
+def test_a_variable_that_says_nothing_of_drift_is_refused(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    folder.write({"featurestore.toml": MINIMAL})
+    monkeypatch.setenv(f"FEATURESTORE_DRIFT_{name}", value)
+    with pytest.raises(ConfigError, match=said):
+        load_project(folder.root)

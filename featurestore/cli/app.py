@@ -56,6 +56,8 @@ def _dispatch(session: Session, words: list[str]) -> int:
     if session.version:
         sys.stdout.write(f"featurestore {__version__}\n")
         return _written(0, "--version")
+    if not words and session.json:
+        raise UsageError("no command was given", hint="run featurestore --help")
     if not words or words[0] in ("-h", "--help"):
         from featurestore.cli.overview import overview
 

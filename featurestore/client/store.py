@@ -233,12 +233,13 @@ class FeatureStore:
         return results.Features(list_document(found))
 
     def feature(self, name: str) -> results.FeatureDetail:
-        """One feature in detail, as ``show`` shows it; also one that was removed or retired."""
+        """One feature, or one version of it, in detail, as ``show`` shows it; also one that was removed or retired."""
         from featurestore.render.json.features import show_document
         from featurestore.workflows.catalogue import show_feature
         from featurestore.workflows.version_commits import known_commits
 
-        found, commits = show_feature(self.project, name), known_commits(self.project, name)
+        found = show_feature(self.project, name)
+        commits = known_commits(self.project, found.entry.feature.name)
         options.warn((*found.warnings, *commits.warnings))
         return results.FeatureDetail(show_document(found, commits.by_file))
 

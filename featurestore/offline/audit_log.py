@@ -127,10 +127,19 @@ class SqlAuditLog(ABC):
 
     def has_withdrawn(self, version: VersionId) -> bool:
         """Whether a pair of the version was ever withdrawn."""
+        return self._of_version(version, "withdrawn_seq") is not None
+
+    def scope(self, version: VersionId) -> Scope | None:
+        """The scope of a version: as declared, or as a run found it; None before its first run."""
+        found = audit_rows.load_json(self._of_version(version, "scope"))
+        return None if found is None else Scope(**found)
+
+    def _of_version(self, version: VersionId, column: str) -> Any:
+        """A column of the version's row; None where it has none, as in an older format."""
         rows = self._rows(
             "SELECT * FROM versions WHERE feature = $1 AND sha256 = $2", [version.feature, version.sha256]
         )
-        return any(row.get("withdrawn_seq") is not None for row in rows)  # format 4 has no such column
+        return rows[0].get(column) if rows else None
 
     def has_known(self, version: VersionId) -> bool:
         """Whether the rows of the version have known times of their own."""

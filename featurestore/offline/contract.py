@@ -589,6 +589,10 @@ class History(Readable, Protocol):
         """
         ...
 
+    def scope(self, version: VersionId) -> Scope | None:
+        """The scope of a version: as declared, or as a run found it; None before its first run."""
+        ...
+
     def has_known(self, version: VersionId) -> bool:
         """Whether the rows of the version have known times of their own."""
         ...

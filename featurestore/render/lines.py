@@ -10,7 +10,7 @@ from featurestore.point_in_time.entities import format_entity
 from featurestore.render.words import plural
 
 if TYPE_CHECKING:
-    from featurestore.model import RejectedRow, Run
+    from featurestore.model import Check, RejectedRow, Run
     from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.check import CheckResult
     from featurestore.workflows.delete import DeleteResult
@@ -27,6 +27,12 @@ def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in broken
     ]
+
+
+def failure_lines(checks: Sequence[Check]) -> list[str]:
+    """A line for each check of ``doctor`` that fails."""
+    failed = [check for check in checks if check.state == "fail"]
+    return [f"{check.area}: {check.what}" + (f"; {check.hint}" if check.hint else "") for check in failed]
 
 
 def run_lines(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool) -> list[str]:
@@ -58,6 +64,21 @@ def finding_lines(result: CheckResult) -> list[str]:
     """What ``check`` found, each with its hint; at most ten lines, for a hook."""
     lines = [f"{item.where}: {item.message}" + (f"; {item.hint}" if item.hint else "") for item in result.findings]
     return _at_most(lines, "; featurestore check --json lists them all")
+
+
+def locked_lines(locked: LockResult, *, dry_run: bool) -> list[str]:
+    """What was written, renumbered and settled, or would be."""
+    verbs = {"written": "wrote", "renumbered": "renumbered", "metadata": "wrote the metadata of"}
+    if dry_run:
+        verbs = {"written": "would write", "renumbered": "would renumber", "metadata": "would write the metadata of"}
+    settled = "would settle" if dry_run else "settled"
+    return [
+        *(f"{settled} the merge conflict in {path}" for path in locked.settled),
+        *(
+            f"{verbs[item.what]} {item.name} version {item.version.number} ({item.version.short})"
+            for item in locked.versions
+        ),
+    ]
 
 
 def staging_lines(locked: LockResult, root: Path) -> list[str]:

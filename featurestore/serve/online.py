@@ -135,7 +135,7 @@ def _answer_alone(snapshot: Snapshot, online: Online, asked: Asked, now: int, *,
             snapshot.lives, asked.entity_type, asked.entities, asked.references, now, asked.request
         )
     except NotOnlineError as exc:
-        raise with_declared(exc, snapshot.lives, asked.entity_type.name) from exc
+        raise with_declared(exc, snapshot.project, snapshot.lives, asked.entity_type.name) from exc
     run = None if before is None else stands_at(found, before, tables.markers())
     warnings = snapshot.warnings(found.names)
     return get_result(asked.entity_type, asked.entities, found, warnings, now, asked.request, run)
@@ -154,7 +154,7 @@ def _read(snapshot: Snapshot, reader: Reader, asked: Asked, now: int) -> list[Ro
     try:
         return [reader.read(asked.entity_type, asked.entities, asked.references, now)]
     except NotOnlineError as exc:
-        raise with_declared(exc, snapshot.lives, asked.entity_type.name) from exc
+        raise with_declared(exc, snapshot.project, snapshot.lives, asked.entity_type.name) from exc
 
 
 def _read_together(snapshot: Snapshot, reader: Reader, asked: Sequence[Asked], now: int) -> list[Rows]:

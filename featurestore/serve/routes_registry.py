@@ -76,7 +76,8 @@ def _add_features(router: APIRouter, services: Services) -> None:
 
         with _named_things():
             project = services.live.snapshot().project
-            return json_response(show_document(show_feature(project, name), known_commits(project, name).by_file))
+            found = show_feature(project, name)
+            return json_response(show_document(found, known_commits(project, found.entry.feature.name).by_file))
 
     @router.get(
         "/features/{name}/versions/{ref}", response_model=None, summary="One version of a feature, with its code",

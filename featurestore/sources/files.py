@@ -422,7 +422,11 @@ def open_hashed(file: HashedFile) -> Iterator[IO[bytes]]:
         return
     with _open(file.name, file.path) as stream:
         _check(file.name, file.state, os.fstat(stream.fileno()))
-        yield stream
+        try:
+            yield stream
+        except SourceError:
+            _check(file.name, file.state, os.fstat(stream.fileno()))  # what changed meanwhile may look damaged
+            raise
         if file.fresh:
             stream.seek(0)
             if _digest(stream) != file.sha256:

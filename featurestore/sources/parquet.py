@@ -77,6 +77,8 @@ def read_parquet(
             read = batch_of(table, name, first, unread=unread)
             yield read if exact is None else replace(read, frame=_rounded_up(read.frame, batch_of(exact, name).frame))
             first += batch.num_rows
+        if (found := first - 1) != (said := reader.metadata.num_rows):  # a damaged footer may lose groups of rows
+            raise ValueError(f"its footer says {said:,} rows, and it has {found:,}")
 
 
 def _fitting(metadata: pq.FileMetaData, rows: int, most: int) -> int:

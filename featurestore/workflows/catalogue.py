@@ -5,13 +5,13 @@ Runs no user code. Reads files only, as long as the summary of the audit log fit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean
+from featurestore.errors import FeatureStoreError, NoVersionError, UsageError, VersionFileError, did_you_mean
 from featurestore.evaluation.scope import declared_scope
 from featurestore.frozen import frozen
 from featurestore.model import STATUSES, Feature, Json, Problem, Scope
@@ -25,6 +25,8 @@ from featurestore.versioning.folder.files import (
     features_of,
     list_files,
     read_active,
+    resolve,
+    split_reference,
     versions_of,
 )
 from featurestore.versioning.folder.names import VersionName
@@ -32,13 +34,16 @@ from featurestore.versioning.folder.observed import Observation, read_observed, 
 from featurestore.versioning.known_hashes import KnownHashes
 from featurestore.versioning.recipe.version_hash import Limit, VersionHash
 from featurestore.workflows.active import ActiveVersion, active_version, fitting_version
-from featurestore.workflows.feature_sets import models_using
+from featurestore.workflows.feature_sets import ModelUse, models_using, parse_asked
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary, stored_summary
 
 if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
     from featurestore.versioning.recipe.closure import Closure
+
+METADATA = ("description", "owner", "tags", "status", "max_age")
+"""What is declared of a feature as a whole, and not of a version."""
 
 
 @frozen
@@ -72,19 +77,29 @@ class Entry:
     @property
     def statistics(self) -> Json:
         """The active version's statistics in the last run that wrote values of it."""
-        return (self.summary.statistics or {}).get(self.active_sha256 or "")
+        return self.statistics_of(self.active_sha256 or "")
+
+    def statistics_of(self, sha256: str) -> Json:
+        return (self.summary.statistics or {}).get(sha256)
 
     @property
     def scope(self) -> Scope | None:
         """The working tree's scope: as declared, else as a run found it; None before the first run of an expression."""
+        return self.scope_of(self.hashed.sha256 if self.hashed else self.active_sha256 or "")
+
+    def scope_of(self, sha256: str) -> Scope | None:
+        """The scope of a version whose declaration ``feature`` has."""
         declared = declared_scope(self.feature)
-        found = (self.summary.scopes or {}).get(self.hashed.sha256 if self.hashed else self.active_sha256 or "")
+        found = (self.summary.scopes or {}).get(sha256)
         return declared if declared is not None or not isinstance(found, dict) else Scope(**found)
 
     @property
     def drift(self) -> Json:
         """The active version's drift verdict in that run."""
-        return (self.summary.drift or {}).get(self.active_sha256 or "")
+        return self.drift_of(self.active_sha256 or "")
+
+    def drift_of(self, sha256: str) -> Json:
+        return (self.summary.drift or {}).get(sha256)
 
     @property
     def active(self) -> VersionName | None:
@@ -134,6 +149,9 @@ class Detail:
     One that is not declared any more is described by its last version file and metadata; ``note`` says what became of
     it, and ``retired`` whether it was retired. ``models`` are those that it is an input of, and ``taken_by`` the
     request-time features. ``scopes_checked`` says whether runs check that its scope holds.
+
+    Where a version was named, ``version`` is its file, and everything but the list of versions describes it;
+    ``version_hash`` is the hash of its code where the working tree has another.
     """
 
     entry: Entry
@@ -147,11 +165,33 @@ class Detail:
     models: tuple[str, ...] = ()
     taken_by: tuple[str, ...] = ()
     scopes_checked: bool = True
+    version: VersionFile | None = None
+    version_hash: VersionHash | None = None
 
     @property
     def limits(self) -> tuple[Limit, ...]:
         """What decides its values and is not part of its hash."""
-        return self.entry.hashed.limits if self.entry.hashed else ()
+        hashed = self.version_hash or self.entry.hashed
+        return hashed.limits if hashed else ()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether what is described is the active version, or the feature as a whole."""
+        return self.version is None or self.version.sha256 == self.entry.active_sha256
+
+    @property
+    def scope(self) -> Scope | None:
+        return self.entry.scope if self.version is None else self.entry.scope_of(self.version.sha256)
+
+    @property
+    def statistics(self) -> Json:
+        """Of the version that was named, else of the active one."""
+        return self.entry.statistics if self.version is None else self.entry.statistics_of(self.version.sha256)
+
+    @property
+    def drift(self) -> Json:
+        """The same of the drift verdict."""
+        return self.entry.drift if self.version is None else self.entry.drift_of(self.version.sha256)
 
 
 def list_features(project: Project, wanted: Filter, tree: SourceTree | None = None) -> Catalogue:
@@ -192,31 +232,73 @@ def damaged_files(entries: Iterable[Entry]) -> list[BrokenDeclaration]:
     return [BrokenDeclaration(entry.feature.name, entry.damaged) for entry in entries if entry.damaged]
 
 
-def show_feature(project: Project, name: str) -> Detail:
-    """One feature in detail, also one that was removed or retired. Raises DeclarationError for any other name."""
+def show_feature(project: Project, reference: str) -> Detail:
+    """One feature in detail, or the version of it that is named; also one that was removed or retired.
+
+    Raises DeclarationError for any other name, UsageError for a reference that can't be read, NoVersionError.
+    """
+    name, wanted = split_reference(reference) if "@" in reference else (reference, None)
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     history = current_summary(project)
     lives = read_lives(project, registry)
     if lives.note(name) is not None and versions_of(project.versions, name):
-        return _gone(project, name, lives, history)
-    (entry,) = read_entries(project, tree, [find_feature(registry, name)], history)
-    versions = _read_versions(entry.versions)
-    closure = entry.hashed.closure if entry.hashed else None
-    columns = _columns_of(project, entry.feature, closure) if closure else ()
-    return Detail(
-        entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)),
-        models=_models(project, name), taken_by=_taken_by(registry, name), scopes_checked=project.check_scopes,
+        detail = _gone(project, name, lives, history)
+    else:
+        (entry,) = read_entries(project, tree, [find_feature(registry, name)], history)
+        versions = _read_versions(entry.versions)
+        closure = entry.hashed.closure if entry.hashed else None
+        columns = _columns_of(project, entry.feature, closure) if closure else ()
+        detail = Detail(
+            entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)),
+            scopes_checked=project.check_scopes,
+        )  # fmt: skip
+    if wanted is not None:
+        detail = _of_version(project, detail, resolve(project.versions, name, wanted))
+    models = tuple(dict.fromkeys(use.model for use in uses_of(project, detail)))
+    return replace(detail, models=models, taken_by=() if detail.note else _taken_by(registry, name, detail.version))
+
+
+def _of_version(project: Project, detail: Detail, name: VersionName) -> Detail:
+    """The same of one version: as its file has it, where the working tree has other code."""
+    entry = detail.entry
+    file = next(file for file in detail.files if file.name == name)
+    if entry.hashed is not None and entry.hashed.sha256 == file.sha256:
+        return replace(detail, version=file)
+    from featurestore.versioning.running.replay import rehash  # follows code
+
+    hashed, feature = rehash(file), _of_file(project, file, {name: getattr(entry.feature, name) for name in METADATA})
+    observed = undeclared(feature, read_observed(project.versions, feature.name, file.sha256))
+    return replace(
+        detail, entry=replace(entry, feature=feature), closure=hashed.closure, observed=observed,
+        columns=_columns_of(project, feature, hashed.closure), version=file, version_hash=hashed,
     )  # fmt: skip
 
 
-def _models(project: Project, name: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(use.model for use in models_using(project, name)))
+def uses_of(project: Project, detail: Detail) -> tuple[ModelUse, ...]:
+    """The models that a feature is an input of; where a version was named, those that take that one."""
+    name, file = detail.entry.feature.name, detail.version
+    uses = models_using(project, name)
+    if file is None:
+        return uses
+    pinned = {use: parse_asked(use.reference).reference.partition("@")[2] for use in uses}
+    return tuple(use for use in uses if (_is_named(project, file, pinned[use]) if pinned[use] else detail.is_active))
 
 
-def _taken_by(registry: Registry, name: str) -> tuple[str, ...]:
-    """The request-time features that have a feature for an input."""
-    return tuple(each.name for each in registry.features if any(item.name == name for item in each.inputs))
+def _is_named(project: Project, file: VersionFile, wanted: str) -> bool:
+    try:
+        return resolve(project.versions, file.feature.name, wanted).short == file.name.short
+    except NoVersionError:
+        return False
+
+
+def _taken_by(registry: Registry, name: str, version: VersionFile | None) -> tuple[str, ...]:
+    """The request-time features that have a feature, or the version of it that is named, for an input."""
+    return tuple(
+        each.name
+        for each in registry.features
+        if any(item.name == name and (version is None or item.sha256 == version.sha256) for item in each.inputs)
+    )
 
 
 def _read_versions(names: Iterable[VersionName]) -> tuple[VersionFile, ...]:
@@ -253,19 +335,23 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
     return Detail(
-        entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired, _models(project, name),
+        entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired,
         scopes_checked=project.check_scopes,
     )  # fmt: skip
 
 
 def _as_locked(project: Project, version: VersionFile) -> Feature:
     """A feature as its last version file and its metadata have it. Raises VersionFileError for damaged metadata."""
-    last = version.feature
+    return _of_file(project, version, locked_metadata(project.versions, version.feature.name) or {})
+
+
+def _of_file(project: Project, version: VersionFile, metadata: Mapping[str, Any]) -> Feature:
+    """A feature as a version file has it, with the sources as they are declared now."""
+    known = version.feature
     path = version.name.path.relative_to(project.root)
-    source = None if last.source is None else project.sources.get(last.source.name, last.source)
-    sources = tuple(project.sources.get(each.name, each) for each in last.sources)
-    metadata = locked_metadata(project.versions, last.name) or {}
-    return replace(last, path=path, source=source, sources=sources, **metadata)
+    source = None if known.source is None else project.sources.get(known.source.name, known.source)
+    sources = tuple(project.sources.get(each.name, each) for each in known.sources)
+    return replace(known, path=path, source=source, sources=sources, **metadata)
 
 
 def locked_names(project: Project) -> list[str]:

@@ -27,7 +27,7 @@ from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import read_recipes
 from featurestore.versioning.known_hashes import KnownHashes
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
+from featurestore.workflows.known_versions import RESTORE, KnownVersions, LostVersion, missing_from_head
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary, stored_summary
 
@@ -77,7 +77,7 @@ class HashObservation:
 
 @frozen
 class CheckResult:
-    """How much was checked, what is wrong, and with ``fix`` what was written.
+    """How much was checked, what is wrong, and with ``fix`` what was written, or would be in a ``dry_run``.
 
     ``notes`` are about features that are not declared any more and were not retired, and about files without features
     that can't be parsed: no findings either.
@@ -90,6 +90,7 @@ class CheckResult:
     observations: tuple[HashObservation, ...] = ()
     notes: tuple[str, ...] = ()
     fixed: LockResult | None = None
+    dry_run: bool = False
 
 
 def check(
@@ -97,14 +98,16 @@ def check(
     paths: Sequence[Path] = (),
     *,
     fix: bool = False,
+    dry_run: bool = False,
     staged: bool = False,
     strict: bool = False,
     open_offline: Callable[[Project], OfflineStore] | None = None,
 ) -> CheckResult:
     """Checks all features, or those whose code or version files are among ``paths``.
 
-    ``fix`` writes missing version files first and settles clashes; with ``strict`` whatever decides values and is not
-    part of a hash is a finding. Raises UsageError for ``staged`` outside git.
+    ``fix`` writes missing version files first and settles clashes, and with ``dry_run`` only says what it would write;
+    with ``strict`` whatever decides values and is not part of a hash is a finding. Raises UsageError for ``staged``
+    outside git.
     """
     if staged:
         if fix:
@@ -115,11 +118,11 @@ def check(
         from featurestore.offline import open as stores  # as what writes files finishes erasures first
         from featurestore.workflows.lock import lock
 
-        fixed = lock(project, skip_broken=True, open_offline=open_offline or stores.open_offline)
+        fixed = lock(project, dry_run=dry_run, skip_broken=True, open_offline=open_offline or stores.open_offline)
     lost = KnownVersions.of_summary(project, _summary(project)).lost
     result = _check(project, [_below(project, path) for path in paths], lost, project.known_hashes)
     notes = (*result.notes, *_unknown(project, paths))
-    return _judged(replace(result, fixed=fixed, notes=notes), strict=strict)
+    return _judged(replace(result, fixed=fixed, dry_run=dry_run, notes=notes), strict=strict)
 
 
 def _unknown(project: Project, paths: Sequence[Path]) -> Iterator[str]:
@@ -159,8 +162,10 @@ def _judged(result: CheckResult, *, strict: bool) -> CheckResult:
 def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
     import tempfile  # 5 ms that a check of the working tree doesn't need
 
-    from featurestore.registry.git import export_declared, export_index
+    from featurestore.registry.git import export_declared, export_index, has_git
 
+    if not has_git():
+        raise UsageError("--staged needs git, and it is not installed, or not on the PATH", hint="install git")
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         root = Path(folder)
         if not export_index(project.root, root):
@@ -272,8 +277,7 @@ def _lost(item: LostVersion) -> CheckFinding:
     message = f"version {item.number} of {item.feature} ({item.short}) has no file, and {known}"
     if item.reused:
         message += f"; {item.feature}@{item.number} is another version now"
-    hint = "git checkout HEAD -- the file, or restore it from an earlier commit; then run featurestore lock"
-    return CheckFinding("lost", item.path, message, hint)
+    return CheckFinding("lost", item.path, message, RESTORE)
 
 
 def _check_own_files(

@@ -39,7 +39,7 @@ from featurestore.versioning.folder.files import all_versions
 from featurestore.workflows.check import check
 from featurestore.workflows.ingest.set_aside import find_set_aside, reminders
 from featurestore.workflows.kept_rows import kept_checks
-from featurestore.workflows.known_versions import KnownVersions
+from featurestore.workflows.known_versions import RESTORE, KnownVersions
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.refused_snapshots import NEWEST_RUNS, refused_snapshots
 from featurestore.workflows.summaries import current_summary
@@ -211,7 +211,7 @@ def _stored_features(project: Project, versions: Sequence[StoredVersion]) -> Ite
     for item in known.lost(all_versions(project.versions), registry.names()):
         reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
         what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
-        yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
+        yield Check("features", "fail", what, RESTORE)
 
 
 def _retention(project: Project, store: AuditLog, now: int) -> Check:

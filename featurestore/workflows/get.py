@@ -19,9 +19,12 @@ from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import NotOnlineError, Reader
+from featurestore.versioning.folder.files import versions_of
+from featurestore.versioning.folder.versionfile import read_version
 from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.lives import Lives, read_lives
 from featurestore.workflows.request_reader import Answer, GivenRequest, RequestReader
+from featurestore.workflows.request_time import request_time_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def get(
     try:
         answer = RequestReader(project, reader).read(lives, parsed, entities, features, now, request)
     except NotOnlineError as exc:
-        raise with_declared(exc, lives, entity_type) from exc
+        raise with_declared(exc, project, lives, entity_type) from exc
     run = None if markers is None else stands_at(answer, markers, OnlineTables(online).markers())
     return get_result(
         parsed, entities, answer, (*lives.notes(answer.names), *unfinished_erasure(project)), now, request, run
@@ -178,12 +181,23 @@ def without_sets(project: Project, lives: Lives, entity_type: str, references: S
     return list(dict.fromkeys(found))
 
 
-def with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:
+def with_declared(exc: NotOnlineError, project: Project, lives: Lives, entity_type: str) -> UsageError:
     """The error with the way out: another name, where it is neither declared nor known under another spelling."""
     names = {name for name, feature in lives.declared.items() if feature.entity_type.name == entity_type}
     if exc.feature in names or exc.feature in lives.broken:
         return UsageError(exc.message, hint="run featurestore sync")
-    return UsageError(exc.message, hint=did_you_mean(exc.feature, {*names, *exc.online}) or exc.hint)
+    names |= {name for name in request_time_names(project, lives) if _type_of(project, lives, name) == entity_type}
+    gone = lives.note(exc.feature) if lives.is_left(exc.feature) else None
+    others = did_you_mean(exc.feature, {*names, *exc.online})
+    return UsageError(exc.message, hint="; ".join(part for part in (gone, others) if part) or exc.hint)
+
+
+def _type_of(project: Project, lives: Lives, name: str) -> str:
+    """The entity type of a request-time feature: as declared, or as in its newest version."""
+    declared = lives.declared.get(name)
+    if declared is not None:
+        return declared.entity_type.name
+    return read_version(versions_of(project.versions, name)[-1].path).feature.entity_type.name
 
 
 def max_ages(lives: Lives, pointers: Pointers) -> Mapping[str, int | None]:

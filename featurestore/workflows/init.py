@@ -111,7 +111,7 @@ def init(
     if not dry_run:
         _write(root, new)
     existing = tuple(sorted(path for path in files if path not in new and (root / path).exists()))
-    return InitResult(root, name, demo, tuple(sorted(new)), existing, proposal)
+    return InitResult(root, _declared_name(root, files[FILE]) or name, demo, tuple(sorted(new)), existing, proposal)
 
 
 def demo_source() -> Path:
@@ -139,6 +139,20 @@ def _demo_files() -> dict[str, str | Path]:
 def _is_other_project(root: Path) -> bool:
     path = root / FILE
     return path.exists() and path.read_bytes() != (demo_source() / FILE).read_bytes()
+
+
+def _declared_name(root: Path, settings: str | Path) -> str | None:
+    """The name that the project's settings say: those in the folder, else those that would be written there."""
+    from featurestore.toml import parse_toml
+
+    try:
+        here = root / FILE
+        written = settings if isinstance(settings, Path) else None
+        text = here.read_bytes() if here.exists() else written.read_bytes() if written else str(settings).encode()
+        name = parse_toml(text)["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # every other command says what is wrong with the file
+    return name if isinstance(name, str) else None
 
 
 def _write(root: Path, files: dict[str, str | Path]) -> None:

@@ -17,6 +17,11 @@ from featurestore.registry.git import GitError, ever_added, removed
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.folder.names import VersionName
 
+RESTORE = (
+    "restore it from git (git checkout HEAD -- the file, or from an earlier commit) or a backup, then run featurestore "
+    "lock, which writes it again by itself where the working tree has its code"
+)
+
 
 @frozen
 class LostVersion:
@@ -62,10 +67,14 @@ class KnownVersions:
         """The versions that the store has values of, by their SHA-256."""
         return frozenset(self._stored(feature))
 
-    def next_number(self, feature: str, names: Sequence[VersionName]) -> int:
-        """A number that no version of the feature has or ever had."""
-        numbers = {name.number for name in names} | set(self._stored(feature).values())
-        return max(numbers | {number for number, _ in self._added.get(feature, ())}, default=0) + 1
+    def number_for(self, feature: str, names: Sequence[VersionName], sha256: str) -> int:
+        """The number for a version that has no file: its own where it is known, else one that none ever had."""
+        stored, added = self._stored(feature), sorted(self._added.get(feature, ()))
+        others = {name.number for name in names}
+        others |= {number for other, number in stored.items() if other != sha256}
+        others |= {number for number, short in added if short != sha256[:12]}
+        own = [stored[sha256]] if sha256 in stored else [number for number, short in added if short == sha256[:12]]
+        return next((number for number in own if number not in others), max(others | {*own}, default=0) + 1)
 
     def lost(self, listed: Mapping[str, Sequence[VersionName]], declared: Iterable[str]) -> list[LostVersion]:
         """The versions whose files are missing, of features that are declared or have others.

@@ -124,4 +124,5 @@ def locked_metadata(folder: Path, name: str) -> dict[str, Any] | None:
         }
     except ValueError as exc:
         where = str(folder / name / files.METADATA)
-        raise VersionFileError(f"max_age: {exc}", where=where, hint="restore it with git checkout") from exc
+        hint = "restore it from git (git checkout) or a backup"
+        raise VersionFileError(f"max_age: {exc}", where=where, hint=hint) from exc

@@ -200,7 +200,7 @@ def _lock(
         moved = files.renumbering(entry.versions, held).moved if dry_run else files.renumber(folder, name, held)
         done += [LockedVersion(name, after, "renumbered") for _, after in moved]
     if entry.working is None:
-        number = known.next_number(name, files.versions_of(folder, name))
+        number = known.number_for(name, files.versions_of(folder, name), entry.hashed.sha256)
         path = folder / name / VersionName.file_name(number, entry.hashed.sha256)
         written = VersionName(number, entry.hashed.short, path)
         if not dry_run:

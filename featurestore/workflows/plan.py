@@ -142,14 +142,14 @@ def _planned(entry: Entry, known: KnownVersions) -> PlannedFeature:
         return PlannedFeature(name, "none", old=old, reasons=("its code can't be hashed",))
     if old is None:
         reason = f"renamed from {entry.feature.renamed_from}" if entry.feature.renamed_from else "declared"
-        following = known.next_number(name, entry.versions)
+        following = known.number_for(name, entry.versions, hashed.sha256)
         return PlannedFeature(
             name, "new", (reason,), new_sha256=hashed.sha256, next_number=following, limits=hashed.limits
         )
     if old.short != hashed.short:
         before = read_version(old.path)
         reasons = tuple(_reasons(before, hashed))
-        following = known.next_number(name, entry.versions)
+        following = known.number_for(name, entry.versions, hashed.sha256)
         return PlannedFeature(
             name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following, hashed.limits,
             promoted=entry.promoted_at is not None,

@@ -260,12 +260,12 @@ def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) ->
 
 def usable_features(
     project: Project, offline: OfflineStore, names: Sequence[str], lives: Lives
-) -> tuple[list[StoredVersion], dict[str, FeatureStoreError]]:
+) -> tuple[list[StoredVersion], dict[str, VersionFileError]]:
     """What `active_features` gives; where none is named, without those that can't be served, which come by name."""
     if names:
         return active_features(project, offline, names, lives), {}
     versions: list[StoredVersion] = []
-    damaged: dict[str, FeatureStoreError] = {}
+    damaged: dict[str, VersionFileError] = {}
     gone = left_features(project, offline, lives)
     with offline.reading():
         for name in sorted({version.id.feature for version in offline.versions()} - gone):

@@ -130,6 +130,30 @@ def test_quiet_prints_errors_only(project: Folder) -> None:
     assert project.run("show", "nothing_like_it", "-q", code=2).err.startswith("error: ")
 
 
+def test_quiet_prints_what_the_exit_code_says(project: Folder) -> None:
+    project.write({"features/bad.py": "from featurestore import feature\n@feature(\n"})
+    for command, code in ((["plan", "--exit-code"], 2), (["doctor"], 1), (["check"], 1)):
+        ran = project.run(*command, "-q", code=code)
+        assert ran.out == ""
+        assert "features/bad.py" in ran.err
+        assert "warning:" not in ran.err
+    for command in (["plan"], ["list"]):
+        assert "warning: features/bad.py" in project.run(*command).err
+        assert project.run(*command, "-q").err == ""
+
+
+def test_init_in_a_project_says_the_name_of_the_project(project: Folder, tmp_path: Path) -> None:
+    assert project.json("init", str(project.root), "--name", "another")["project"] == "test"
+    assert project.json("init", str(tmp_path / "fresh"), "--dry-run")["project"] == "fresh"
+
+
+def test_a_check_of_what_is_staged_says_that_git_is_missing(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(project.root))
+    refused = project.run("check", "--staged", code=2).err
+    assert "git, and it is not installed" in refused
+    assert "hint: install git" in refused
+
+
 @pytest.mark.parametrize(
     "command", [["list"], ["show", "age_share"], ["plan"], ["lock"], ["diff", "age_share", "1", "--code"], ["--help"]]
 )

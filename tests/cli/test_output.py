@@ -151,3 +151,10 @@ def test_a_result_may_go_to_the_path_of_a_pipe(ingested: Folder) -> None:
                "--output", "/dev/stdout", "--format", "csv", "-q"]  # fmt: skip
     ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 4), ran.stderr
+
+
+def test_without_a_command_json_is_a_document_too(project: Folder) -> None:
+    ran = project.run("--json", code=2)
+    assert ran.json["error"] == {
+        "code": "usage", "message": "no command was given", "where": None, "hint": "run featurestore --help",
+    }  # fmt: skip

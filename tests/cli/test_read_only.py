@@ -22,6 +22,7 @@ READERS = (
     ["delete", "patient", "001", "--dry-run"], ["delete", "patient", "001", "--erase", "--dry-run"],
     ["baseline", "age_share", "--dry-run"], ["ingest", "--dry-run"], ["ingest", "--dry-run", "--full"],
     ["ingest", "--dry-run", "--input", "visits.csv"], ["plan", "--stats"],
+    ["check", "--fix", "--dry-run"], ["verify", "--fix", "--dry-run"],
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from featurestore import FeatureStore
 from tests.conftest import Folder
 
 TWO = """
@@ -343,3 +344,69 @@ def test_an_id_with_a_line_feed_is_one_line_of_the_table(two: Folder) -> None:
     two.run("ingest")
     two.run("sync")
     assert "a\\nb" in two.run("get", "patient", '{"patient_id": "a\\nb"}').out
+
+
+@pytest.fixture
+def retyped(ingested: Folder) -> Folder:
+    """A second version of another type, over another column; models and a data set of either."""
+    ingested.edit("features/cardiac.py", 'data_type="float"', 'data_type="string"')
+    ingested.edit("features/cardiac.py", 'pl.col("age") / 100', 'pl.col("chol").cast(pl.String)')
+    ingested.run("ingest")
+    settings = (ingested.root / "featurestore.toml").read_text()
+    models = '[models.old]\nfeatures = ["age_share@1"]\n[models.new]\nfeatures = ["age_share"]\n'
+    ingested.write({"featurestore.toml": settings + models, "labels.csv": "patient_id,at\n001,2024-02-02T00:00:00Z\n"})
+    for number in "12":
+        ingested.run(
+            "join", str(ingested.root / "labels.csv"), "--timestamp-column", "at", "-f", f"age_share@{number}",
+            "--dataset", f"of_{number}", "--output", str(ingested.root / "out.csv"),
+        )  # fmt: skip
+    return ingested
+
+
+def test_show_takes_a_version(retyped: Folder) -> None:
+    new = retyped.json("show", "age_share")
+    hashes = {item["version"]: item["sha256"] for item in new["versions"]}
+    assert (new["named"], new["data_type"], new["models"]) == (None, "string", ["old", "new"])
+    for reference in ("age_share@1", f"age_share@{hashes[1][:6]}", f"age_share@{hashes[1].upper()}"):
+        old = retyped.json("show", reference)
+        assert old["named"] == {"version": 1, "sha256": hashes[1], "active": False}
+        assert (old["name"], old["data_type"], old["columns"], old["models"]) == (
+            "age_share",
+            "float",
+            ["age"],
+            ["old"],
+        )
+        assert (old["statistics"]["max"], old["sha256"], old["active_version"]) == (0.6, hashes[2], 2)
+    active = retyped.json("show", "age_share@2")
+    assert active["named"] == {"version": 2, "sha256": hashes[2], "active": True}
+    assert (active["columns"], active["models"], active["place"]) == (["chol"], ["new"], new["place"])
+    page = retyped.run("show", "age_share@1").out
+    assert f"version 1 ({hashes[1][:12]}), not the active one: that is age_share@2 ({hashes[2][:12]})" in page
+    assert "active since" not in page
+    assert f"version 2 ({hashes[2][:12]}), the active one" in retyped.run("show", "age_share@2").out
+    assert FeatureStore(retyped.root).feature("age_share@1").data_type == "float"
+
+
+def test_lineage_takes_a_version(retyped: Folder) -> None:
+    old, new = retyped.json("lineage", "age_share@1"), retyped.json("lineage", "age_share@2")
+    assert [(item["version"], item["datasets"]) for item in old["versions"]] == [(1, ["of_1"])]
+    assert [(item["version"], item["datasets"]) for item in new["versions"]] == [(2, ["of_2"])]
+    assert (old["columns"], [item["name"] for item in old["models"]]) == (["age"], ["old"])
+    assert (new["columns"], [item["name"] for item in new["models"]]) == (["chol"], ["new"])
+    tree = retyped.run("lineage", "age_share@1").out
+    assert "of_1" in tree
+    assert "of_2" not in tree
+
+
+@pytest.mark.parametrize("command", ["show", "lineage"])
+def test_a_version_that_does_not_exist_is_told_from_a_feature_that_does_not(retyped: Folder, command: str) -> None:
+    assert "hint: there is: 1, 2" in retyped.run(command, "age_share@7", code=2).err
+    assert "did you mean 'age_share'" in retyped.run(command, "age_shar@1", code=2).err
+    assert "neither a version number" in retyped.run(command, "age_share@zz", code=2).err
+
+
+def test_a_version_of_a_retired_feature_can_be_shown(retyped: Folder) -> None:
+    (retyped.root / "features/cardiac.py").unlink()
+    retyped.run("retire", "age_share")
+    shown = retyped.json("show", "age_share@1")
+    assert (shown["retired"], shown["data_type"], shown["named"]["version"]) == (True, "float", 1)

@@ -73,6 +73,50 @@ def test_lock_numbers_as_ingest_does(project: Folder) -> None:
     assert numbers(project) == [1, 3]
 
 
+@pytest.mark.parametrize("command", ["lock", "ingest"])
+def test_a_damaged_version_file_is_written_again_under_its_number(project: Folder, command: str) -> None:
+    project.run("ingest")
+    change(project, 90)
+    project.run("ingest")
+    change(project, 100)
+    file = file_of(project, 1)
+    intact = file.read_bytes()
+    file.write_bytes(intact + b"# x\n")
+    (damaged,) = findings(project)
+    assert "or a backup; where the working tree has this version's code, delete the file" in damaged["hint"]
+    file.unlink()
+    assert "which writes it again by itself" in next(
+        item["hint"] for item in findings(project) if item["kind"] == "lost"
+    )
+    assert project.json("plan")["features"][0]["new_version"] == 1
+    project.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"})
+    project.run(command)
+    assert numbers(project) == [1, 2]
+    assert file_of(project, 1).name == file.name
+    findings(project, code=0)
+
+
+def test_a_version_that_git_alone_knows_gets_its_number_again(repository: Folder) -> None:
+    file = file_of(repository, 1)
+    change(repository, 90)
+    repository.run("lock")
+    commit(repository)
+    change(repository, 100)
+    git(repository.root, "rm", "-q", str(file))
+    repository.run("lock")
+    assert file_of(repository, 1).name == file.name
+
+
+def test_a_dry_run_of_check_says_what_would_be_written(project: Folder) -> None:
+    dry = project.run("check", "--fix", "--dry-run", code=1)
+    assert "would write age_share version 1" in dry.out
+    found = project.json("check", "--fix", "--dry-run", code=1)
+    assert (found["dry_run"], found["fixed"]) == (True, [{"name": "age_share", "version": 1, "what": "written"}])
+    assert numbers(project) == []
+    assert "wrote age_share version 1" in project.run("check", "--fix").out
+    assert numbers(project) == [1]
+
+
 def test_a_number_that_git_knows_is_not_given_again(repository: Folder) -> None:
     change(repository, 90)
     repository.run("lock")

@@ -198,6 +198,9 @@ class MemoryStore:
             ],
         )
 
+    def scope(self, version: VersionId) -> None:
+        """No run has found any."""
+
     def has_known(self, version: VersionId) -> bool:
         return any(row.known is not None for of, rows in self.rows.items() if of.id == version for row in rows)
 

@@ -35,7 +35,9 @@ def test_sync_reports_what_it_wrote(ingested: Folder) -> None:
 
 
 def test_a_second_sync_has_nothing_to_do(synced: Folder) -> None:
-    assert "nothing to do" in synced.run("sync").out
+    said = synced.run("sync").out
+    assert "nothing to do" in said
+    assert next(line for line in said.splitlines() if "age_share" in line).split() == ["age_share", "1", "0", "1"]
     assert synced.json("sync", "--full")["features"][0]["entities_written"] == 0
 
 
@@ -186,7 +188,7 @@ def test_sync_every_survives_a_server_that_goes_and_comes_back_empty(project: Fo
 def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
     assert synced.json("verify") == {
         "checked": 2, "missing": 0, "stale": 0, "different": 0, "unexpected": 0, "examples": [], "fixed": False,
-        "warnings": [],
+        "dry_run": False, "warnings": [],
     }  # fmt: skip
     assert "all match the history" in synced.run("verify").out
 
@@ -204,6 +206,33 @@ def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:
     assert "damaged:" in synced.run("verify", code=1).out
     assert "damaged" in synced.run("get", "patient", "001", code=12).err
     assert "everything is fixed" in synced.run("verify", "--fix").err
+
+
+@pytest.mark.parametrize("names", [[], ["age_share"]], ids=["all", "named"])
+def test_verify_names_a_feature_whose_version_file_is_damaged(synced: Folder, names: list[str]) -> None:
+    (file,) = (synced.root / "features/.versions/age_share").glob("0001-*.py")
+    intact = file.read_bytes()
+    file.write_bytes(intact + b"# x\n")
+    found = synced.json("verify", *names, code=1)
+    assert (found["checked"], found["missing"], found["unexpected"]) == (0, 0, 0)
+    (said,) = found["warnings"]
+    assert said.startswith(f"age_share was not compared: features/.versions/age_share/{file.name}: does not match")
+    assert "1 feature not compared" in synced.run("verify", *names, code=1).out
+    assert said in synced.run("verify", *names, "-q", code=1).err
+    file.write_bytes(intact)
+    assert synced.json("verify", *names)["checked"] == 2
+
+
+def test_a_dry_run_of_verify_says_what_would_be_fixed(synced: Folder) -> None:
+    assert "nothing to fix" in synced.run("verify", "--fix", "--dry-run").err
+    synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"})
+    synced.run("ingest")
+    assert "would fix 1 difference; nothing was written" in synced.run("verify", "--fix", "--dry-run", code=1).err
+    assert "differ: 1 missing" in synced.run("verify", "-q", code=1).err
+    found = synced.json("verify", "--fix", "--dry-run", code=1)
+    assert (found["missing"], found["fixed"], found["dry_run"]) == (1, False, True)
+    assert synced.json("verify", "--fix")["missing"] == 1
+    assert synced.json("verify")["missing"] == 0
 
 
 def test_verify_finds_what_is_not_synced_and_fix_brings_it(synced: Folder) -> None:

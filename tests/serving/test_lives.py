@@ -238,6 +238,7 @@ def test_erasing_removes_the_history(shop: Folder) -> None:
 
 def test_what_can_not_be_retired_says_why(shop: Folder) -> None:
     assert "is declared" in shop.run("retire", "chol_level", code=2).err
+    assert "did you mean 'chol_level'" in shop.run("retire", "chol_levl", code=2).err
     remove_code(shop)
     assert "did you mean 'chol_level'" in shop.run("retire", "chol_levl", code=2).err
     shop.write({"features/other.py": "from featurestore import feature\n\n@feature(\n"})

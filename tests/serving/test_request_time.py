@@ -86,3 +86,17 @@ def test_over_http_and_from_python_the_answers_are_those_of_the_command(served: 
     assert [line["features"].keys() for line in lines] == [{"dose_share"}] * len(lines)
     replayed = served.json("verify", "--requests", str(log))
     assert (replayed["checked"], replayed["different"], replayed["unreadable"]) == (len(lines), 0, 0)
+
+
+def test_the_hint_for_a_retired_feature_names_all_that_get_answers(served: Folder) -> None:
+    code = (served.root / "features/cardiac.py").read_text()
+    served.write({"features/zz.py": code.replace("age_share", "zz")})
+    served.run("ingest")
+    served.run("sync")
+    (served.root / "features/zz.py").unlink()
+    served.run("retire", "zz")
+    (served.root / REQUEST).unlink()
+    assert value(served) == 2 / 0.51, "its code is gone, and it is answered from its version file"
+    hint = served.json("get", "patient", "001", "-f", "zz", code=2)["error"]["hint"]
+    assert "zz was retired on " in hint
+    assert hint.endswith("there is: age_share, dose_share")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureStoreError
+from featurestore.sources.parquet import read_parquet
 from tests.sources.conftest import Shops
 
 FRAME = pl.DataFrame(
@@ -148,3 +152,16 @@ print("done")
 def test_a_footer_that_is_damaged_anywhere_does_not_end_the_process() -> None:
     ran = subprocess.run([sys.executable, "-c", EVERY_FOOTER], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr[-1_000:]
+
+
+def test_a_parquet_footer_that_lost_rows_is_refused() -> None:
+    """Flipped bits in a footer without a checksum are an error or change no count of rows."""
+    stream, said = io.BytesIO(), list[str]()
+    pq.write_table(pa.table({"n": list(range(60))}), stream, row_group_size=20)
+    data = stream.getvalue()
+    begin = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for at in range(begin, len(data) - 8):
+        damaged = bytes([*data[:at], data[at] ^ 1, *data[at + 1 :]])
+        with suppress(FeatureStoreError):
+            batches = read_parquet(io.BytesIO(damaged), "x.parquet", None, said.append)
+            assert sum(batch.frame.height for batch in batches) == 60, at - begin

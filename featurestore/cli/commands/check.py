@@ -20,6 +20,9 @@ def command(
         typer.Argument(metavar="[FILES]...", help="Only features that these files are part of (default: all)."),
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write missing version files, settle clashes of numbers.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --fix: say what would be written, write nothing.")
+    ] = False,
     staged: Annotated[bool, typer.Option("--staged", help="Check what git would commit.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Find whatever decides values and is not part of a hash, too.")
@@ -36,10 +39,14 @@ def command(
     Examples:
       featurestore check
       featurestore check --fix
+      featurestore check --fix --dry-run
       featurestore check --staged -q
     """
     session: Session = ctx.obj
-    result = check(session.project(), paths or (), fix=fix, staged=staged, strict=strict, open_offline=session.offline)
+    result = check(
+        session.project(), paths or (), fix=fix, dry_run=dry_run, staged=staged, strict=strict,
+        open_offline=session.offline,
+    )  # fmt: skip
     if not session.json:
         for line in finding_lines(result):
             session.report(line)

@@ -13,7 +13,7 @@ from featurestore.workflows.lineage import trace
 
 def command(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature, also one that was retired.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A feature, also one that was retired.")],
 ) -> None:
     """Draw where a feature comes from and what was made from it: source, columns, helpers, versions, data sets, models.
 
@@ -22,6 +22,7 @@ def command(
     \b
     Examples:
       featurestore lineage composite_risk_score
+      featurestore lineage composite_risk_score@1
       featurestore lineage composite_risk_score --json
     """
     session: Session = ctx.obj

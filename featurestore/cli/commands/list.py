@@ -37,5 +37,5 @@ def command(
     for line in result.warnings:
         session.warn(line)
     for line in problem_lines(result.broken):
-        session.report(f"warning: {line}")
+        session.warn(line)
     session.show(lambda: json.features.list_document(result), lambda: text.features.list_table(result, wanted))

@@ -48,8 +48,13 @@ def command(
     result = plan(project, names or ())
     for line in result.warnings:
         session.warn(line)
-    for line in problem_lines((*result.broken, *result.left_out)):
-        session.report(f"warning: {line}")
+    for line in problem_lines(result.broken):  # with -q too where they are why the exit code is 2
+        if exit_code:
+            session.report(f"error: {line}")
+        else:
+            session.warn(line)
+    for line in problem_lines(result.left_out):
+        session.warn(line)
     previews = None
     if stats:
         from featurestore.workflows.preview import preview

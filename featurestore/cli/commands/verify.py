@@ -13,6 +13,9 @@ def command(
     ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Fix what is found, then compare again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --fix: say what would be fixed, write nothing.")
+    ] = False,
     sample: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Compare only N entities of each type, at random.")
     ] = None,
@@ -36,6 +39,7 @@ def command(
       featurestore verify
       featurestore verify age_normalized --sample 1000 --json
       featurestore verify --fix
+      featurestore verify --fix --dry-run
       featurestore verify --requests requests.jsonl
     """
     from pathlib import Path
@@ -43,12 +47,13 @@ def command(
     from featurestore.errors import UsageError
     from featurestore.progress import Progress
     from featurestore.render import json, text
+    from featurestore.render.words import plural
     from featurestore.workflows.verify.verify import verify_project
 
     session: Session = ctx.obj
     project = session.project()
     if requests is not None:
-        if names or fix or sample is not None:
+        if names or fix or dry_run or sample is not None:
             raise UsageError("--requests compares a whole log, and nothing else", hint="leave out the others")
         from featurestore.workflows.verify.replay import replay_requests
 
@@ -58,14 +63,23 @@ def command(
         raise typer.Exit(replay.exit_code)
     with session.progress("comparing") as report:
         result = verify_project(
-            project, names or (), sample=sample, fix=fix, progress=Progress(report), open_offline=session.offline
-        )
-    for warning in result.warnings:
+            project, names or (), sample=sample, fix=fix, dry_run=dry_run, progress=Progress(report),
+            open_offline=session.offline,
+        )  # fmt: skip
+    for line in result.unchecked:
+        session.report(f"error: {line}")
+    for warning in result.fixed.warnings if result.fixed else ():
         session.warn(warning)
     session.show(
         lambda: json.verify.verify_document(result, project),
         lambda: text.verify.verify_page(result, project),
     )
+    if result.left and session.quiet and not session.json:
+        counts = ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items() if number)
+        session.report(f"error: the online store and the history differ: {counts}")
     if result.fixed:
         session.note(f"{result.left:,} differences are left" if result.left else "everything is fixed")
+    elif fix and dry_run:
+        fixable = f"would fix {plural(result.found, 'difference')}" if result.found else "nothing to fix"
+        session.note(f"{fixable}; nothing was written")
     raise typer.Exit(result.exit_code)

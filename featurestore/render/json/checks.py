@@ -20,4 +20,5 @@ def check_document(result: CheckResult) -> dict[str, Json]:
             {"name": item.name, "version": item.version.number, "what": item.what}
             for item in (result.fixed.versions if result.fixed else ())
         ],
+        "dry_run": result.dry_run,
     }

@@ -51,7 +51,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "form": "short" if entry.feature.short else "long",
         "keys": {key.name: key.type for key in entry.feature.entity_type.keys},
         **show_facts(entry.feature),
-        "scope": {**scope_document(entry.scope), "checked": detail.scopes_checked},
+        "scope": {**scope_document(detail.scope), "checked": detail.scopes_checked},
         "metadata": metadata_of(entry.feature),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
@@ -72,8 +72,9 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         ],
         "promoted_at": instant(entry.promoted_at),
         "active_since": instant(entry.active_since),
-        "statistics": entry.statistics,
-        "drift": entry.drift,
+        "statistics": detail.statistics,
+        "drift": detail.drift,
+        "named": named_version(detail),
         "declared": detail.note is None,
         "retired": detail.retired,
         "models": list(detail.models),
@@ -83,6 +84,13 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
             source.name: times.format_duration(source.keep) for source in entry.feature.reads if source.keep is not None
         },
     }
+
+
+def named_version(detail: Detail) -> Json:
+    """The version that was named, which the document describes; null where it describes the working tree."""
+    if detail.version is None:
+        return None
+    return {"version": detail.version.number, "sha256": detail.version.sha256, "active": detail.is_active}
 
 
 def _committed(commit: VersionCommit | None) -> Json:

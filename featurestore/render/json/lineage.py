@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from featurestore.model import Json, Source
+from featurestore.render.json.features import named_version
 
 if TYPE_CHECKING:
     from featurestore.offline.contract import DataSet
@@ -19,6 +20,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet], models: Sequen
         "feature": feature.name,
         "declared": detail.note is None,
         "retired": detail.retired,
+        "named": named_version(detail),
         "source": _source(feature.source),
         "sources": [_source(source) for source in feature.reads],
         "inputs": [{"name": item.name, "sha256": item.sha256} for item in feature.inputs],

@@ -24,6 +24,7 @@ def verify_document(result: VerifyResult, project: Project) -> dict[str, Json]:
         **{str(kind): count for kind, count in result.counts.items()},
         "examples": [finding_document(item, project) for item in result.examples],
         "fixed": result.fixed is not None,
+        "dry_run": result.dry_run,
         "warnings": list(result.warnings),
     }
 

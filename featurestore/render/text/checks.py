@@ -5,6 +5,7 @@ Plain text: a hook has no use for Rich, which takes 30 ms to import.
 
 from __future__ import annotations
 
+from featurestore.render.lines import locked_lines
 from featurestore.render.printable import printable
 from featurestore.render.words import plural
 from featurestore.workflows.check import CheckResult
@@ -14,8 +15,7 @@ def check_lines(result: CheckResult) -> str:
     """The lines of ``check``, of which there may be none."""
     lines = []
     if result.fixed is not None:
-        lines += [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed.versions]
-        lines += [f"settled the merge conflict in {path}" for path in result.fixed.settled]
+        lines += locked_lines(result.fixed, dry_run=result.dry_run)
     found = {(finding.where, finding.message) for finding in result.findings}  # these are said on stderr
     limits = [(item.where, f"the hash of {item.feature} is limited: {item.message}") for item in result.limits]
     lines += [f"{where}: {message}" for where, message in limits if (where, message) not in found]

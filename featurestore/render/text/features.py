@@ -11,6 +11,7 @@ from rich.text import Text
 from featurestore import times
 from featurestore.arguments import show_rows
 from featurestore.model import Scope
+from featurestore.render.lines import locked_lines
 from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, minute, number
@@ -47,21 +48,32 @@ def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> Renderable
 def feature_page(detail: Detail, commits: Mapping[str, VersionCommit]) -> RenderableType:
     """One feature: what is declared, its versions with who committed them, and its latest statistics."""
     entry, feature = detail.entry, detail.entry.feature
-    parts: list[RenderableType] = [line(feature.name, NAME)]
+    version = detail.version
+    parts: list[RenderableType] = [line(feature.name if version is None else f"{feature.name}@{version.number}", NAME)]
+    parts += [line(_which(detail, version), "" if detail.is_active else WARN)] if version is not None else []
     parts += [line(feature.description)] if feature.description else []
     parts += [line(detail.note, WARN)] if detail.note else []
     parts += [Text(""), facts(declared_rows(detail)), *hash_remarks(detail)]
     if detail.files:
         parts.append(_versions(detail, commits))
-    if entry.active_since is not None:
+    if entry.active_since is not None and detail.is_active:
         how = "promoted" if entry.promoted_at is not None else "its first run"
         parts.append(Text(f"active since {instant(entry.active_since)} ({how})", style=DIM))
-    if isinstance(entry.statistics, dict):
-        statistics = entry.statistics
+    if isinstance(detail.statistics, dict):
+        statistics = detail.statistics
         rows = [(name.replace("_", " "), number(statistics[name])) for name in SHOWN_STATISTICS if name in statistics]
         brought = "of the values that its last run brought; featurestore stats describes all that are held"
         parts += [Text(""), line(brought, DIM), facts(rows)]
     return Group(*parts)
+
+
+def _which(detail: Detail, version: VersionFile) -> str:
+    """Which version is described, and how it stands to the active one."""
+    active = detail.entry.active
+    other = "" if active is None else f": that is {detail.entry.feature.name}@{active.number} ({active.short})"
+    return f"version {version.number} ({version.sha256[:12]}), " + (
+        "the active one" if detail.is_active else f"not the active one{other}"
+    )
 
 
 def hash_remarks(detail: Detail) -> list[RenderableType]:
@@ -114,17 +126,7 @@ def lock_lines(locked: LockResult, *, dry_run: bool) -> RenderableType:
     """The version files that were written."""
     if not locked:
         return line("nothing to write: every feature's code has its version file")
-    verbs = {"written": "wrote", "renumbered": "renumbered", "metadata": "wrote the metadata of"}
-    if dry_run:
-        verbs = {"written": "would write", "renumbered": "would renumber", "metadata": "would write the metadata of"}
-    settled = "would settle" if dry_run else "settled"
-    return Group(
-        *(line(f"{settled} the merge conflict in {path}") for path in locked.settled),
-        *(
-            line(f"{verbs[item.what]} {item.name} version {item.version.number} ({item.version.short})")
-            for item in locked.versions
-        ),
-    )
+    return Group(*map(line, locked_lines(locked, dry_run=dry_run)))
 
 
 def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
@@ -149,7 +151,7 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
         *((label, "retired" if detail.retired and label == "status" else text) for label, text in show_rows(feature)),
-        ("scope", scope_text(entry.scope) + ("" if detail.scopes_checked else "; unchecked, by [scopes] check")),
+        ("scope", scope_text(detail.scope) + ("" if detail.scopes_checked else "; unchecked, by [scopes] check")),
         ("columns", ", ".join(detail.columns) or "–"),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]

@@ -7,7 +7,6 @@ from rich.console import Group, RenderableType
 from featurestore.render.lines import sync_line
 from featurestore.render.text.style import NAME, line
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import count
 from featurestore.workflows.sync import SyncResult
 
 
@@ -20,6 +19,6 @@ def sync_table(result: SyncResult) -> RenderableType:
         Column("up to run", "number"),
     ]  # fmt: skip
     rows = [
-        (item.name, str(item.version), count(item.entities_written), str(item.watermark)) for item in result.features
+        (item.name, str(item.version), f"{item.entities_written:,}", str(item.watermark)) for item in result.features
     ]
     return Group(table(columns, rows), line(sync_line(result)))

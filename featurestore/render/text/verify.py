@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 def verify_page(result: VerifyResult, project: Project) -> RenderableType:
     """Some of the differences, and how many there are of each kind."""
     checked = plural(result.checked, "online value")
+    left_out = f"; {plural(len(result.unchecked), 'feature')} not compared" if result.unchecked else ""
     if not result.found:
-        return Group(*_examples(result, project), line(f"{checked}: all match the history"))
+        return Group(line(f"{checked}: all match the history{left_out}"))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in result.counts.items() if count)
-    parts = [*_examples(result, project), line(f"{checked}: {counts}")]
+    parts = [*_examples(result, project), line(f"{checked}: {counts}{left_out}")]
     if result.fixed is None:
         hint = "featurestore sync writes what is new; featurestore verify --fix repairs the rest"
         parts.append(Text(result.way_out or hint, style=DIM))

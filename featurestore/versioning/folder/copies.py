@@ -99,7 +99,7 @@ def verify_copies(version: Path, feature: Feature) -> None:
     """Raises VersionFileError for a copy that is missing, or not what was hashed."""
     for path, wrong in damaged_copies(version, feature):
         shown = f"{path.relative_to(version.parent).as_posix()} {wrong}"
-        raise VersionFileError(shown, where=str(version), hint="restore it with git checkout")
+        raise VersionFileError(shown, where=str(version), hint="restore it from git (git checkout) or a backup")
 
 
 def missing_copies(feature: Feature) -> list[DeclaredFile]:
@@ -147,7 +147,7 @@ def _place(version: Path, file: DeclaredFile, folder: Path) -> None:
         f"runs with {file.path} as it was (sha256 {file.sha256[:12]}, {file.size:,} bytes), which is neither beside it "
         "nor in the project",
         where=str(version),
-        hint=f"restore it with git checkout: {folder_of(version).name}/{file.path}, or {file.path}",
+        hint=f"restore {folder_of(version).name}/{file.path}, or {file.path}, from git (git checkout) or a backup",
     )
 
 

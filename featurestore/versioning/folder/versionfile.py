@@ -43,8 +43,14 @@ from featurestore.versioning.recipe.version_hash import VersionHash
 
 FORMAT = 1
 MARKER = "# /// module "
-LINE_ENDS = "add the line `features/.versions/** -text` to .gitattributes, delete the file, and git checkout it again"
-RESTORE = "restore it with git checkout; version files are never edited"
+LINE_ENDS = (
+    "in git, add the line `features/.versions/** -text` to .gitattributes, delete the file, and git checkout it again; "
+    "elsewhere, restore it from a backup, or give its lines plain line feeds again"
+)
+RESTORE = (
+    "restore it from git (git checkout) or a backup; where the working tree has this version's code, delete the file, "
+    "and featurestore lock writes it again; version files are never edited"
+)
 
 _WRITTEN = ("# parent =", "# created =", "# commit =")
 _WRITTEN_LINE = (  # compiled where it is used: most commands don't need it

@@ -183,7 +183,7 @@ def _working(
             where=feature.place,
             hint=f"run featurestore lock {feature.name}, then git add and commit features/.versions",
         )
-    number = written.number if written else known.next_number(feature.name, names)
+    number = written.number if written else known.number_for(feature.name, names, hashed.sha256)
     version_id = VersionId(feature.name, hashed.sha256)
     folder = project.root if feature.depends_on.files else None
     last = store.last_committed(feature.name)

@@ -41,7 +41,8 @@ class JoinedFeature:
     ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``ages`` are
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
-    declared. ``known_by`` says what ``--known`` compares with: "row", the known time of the value's own row, or "run".
+    declared or found. ``known_by`` says what ``--known`` compares with: "row", the known time of the value's own row,
+    or "run".
     ``inputs`` are the versions that a request-time feature is computed from, with the age limits that held.
     Of a window ``beyond_horizon`` counts the labels with a value that may be another one: they lie from the
     step after the last known one on.

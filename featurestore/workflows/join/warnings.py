@@ -62,7 +62,7 @@ def with_warnings(
             )
         if facts.labels and not feature.matched:
             warnings.append(_no_match(project, store, question, feature, keys[own]))
-        features.append(replace(feature, warnings=tuple(warnings), scope=_scope_of(project, feature.version)))
+        features.append(replace(feature, warnings=tuple(warnings), scope=_scope_of(project, store, feature.version)))
     return replace(facts, features=tuple(features), warnings=(*facts.warnings, *_label_warnings(question, facts)))
 
 
@@ -133,10 +133,10 @@ def _find_lookalikes(store: OfflineStore, version: StoredVersion, keys: pl.DataF
     return next((pair for pair in pairs if pair is not None), None)
 
 
-def _scope_of(project: Project, version: StoredVersion) -> str | None:
-    """The scope that a version declares; None for an expression without one, or where its file can't be read."""
+def _scope_of(project: Project, store: OfflineStore, version: StoredVersion) -> str | None:
+    """The scope that a version declares, else the one that a run found; None where neither is known."""
     feature = _feature_of(project, version)
-    scope = None if feature is None else declared_scope(feature)
+    scope = (None if feature is None else declared_scope(feature)) or store.scope(version.id)
     return None if scope is None else scope.kind
 
 

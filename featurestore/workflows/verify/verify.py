@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.model import StoredVersion
+from featurestore.errors import VersionFileError
+from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.open import open_offline
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
-from featurestore.workflows.erasure.completion import complete_if_broken_off
+from featurestore.versioning.folder.files import features_of, versions_of
+from featurestore.versioning.running.replay import verify as check_version
+from featurestore.workflows.erasure.completion import complete_if_broken_off, refuse_set_back
 from featurestore.workflows.lives import read_lives
-from featurestore.workflows.sync import SyncResult, usable_features
+from featurestore.workflows.sync import SyncResult, active_features, usable_features
 from featurestore.workflows.verify.differences import KINDS, Kind, Mismatch
 from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect, limits_within
 
@@ -27,7 +30,8 @@ class VerifyResult:
 
     ``fixed`` is the sync that ended the repair, None where nothing was to be fixed; ``left`` counts the differences
     that are still there. ``way_out`` says what to do first where the history was set back, None where it was not.
-    ``unchecked`` says which features were not compared, since a file of theirs is damaged.
+    ``unchecked`` says which features were not compared, since a file of theirs is damaged. In a ``dry_run`` nothing was
+    fixed that would have been.
     """
 
     checked: int
@@ -37,6 +41,7 @@ class VerifyResult:
     left: int
     way_out: str | None = None
     unchecked: tuple[str, ...] = ()
+    dry_run: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -58,18 +63,23 @@ def verify_project(
     *,
     sample: int | None = None,
     fix: bool = False,
+    dry_run: bool = False,
     progress: Progress = SILENT,
     open_offline: Callable[[Project], OfflineStore] = open_offline,
 ) -> VerifyResult:
     """Opens the project's stores and runs `verify` for the active versions of these features (default: everything).
 
-    With ``fix`` raises SetBackError for a history that was set back, before anything is written.
+    With ``fix`` raises SetBackError for a history that was set back, before anything is written; with ``dry_run``
+    nothing is.
     """
     offline = open_offline(project)
+    if fix and dry_run:
+        refuse_set_back(offline)
+        fix = False
     if fix:
         complete_if_broken_off(project, offline)
     lost = None if fix else offline.set_back()
-    versions, damaged = usable_features(project, offline, names, read_lives(project))
+    versions, damaged = _comparable(project, offline, names)
     with closing(open_online(project)) as online:
         result = verify(
             project, offline, online, versions, everything=not names, sample=sample, fix=fix, progress=progress,
@@ -77,7 +87,35 @@ def verify_project(
         )  # fmt: skip
     unchecked = tuple(f"{name} was not compared: {problem}; {problem.hint}" for name, problem in damaged.items())
     way_out = None if lost is None else f"the history was set back: {lost.hint}"
-    return replace(result, way_out=way_out, unchecked=unchecked)
+    return replace(result, way_out=way_out, unchecked=unchecked, dry_run=dry_run)
+
+
+def _comparable(
+    project: Project, offline: OfflineStore, names: Sequence[str]
+) -> tuple[list[StoredVersion], dict[str, VersionFileError]]:
+    """The active versions to compare, and what is wrong with those features of which a file is damaged, by name."""
+    lives = read_lives(project)
+    damaged: dict[str, VersionFileError] = {}
+    versions: dict[VersionId, StoredVersion] = {}
+    if names:
+        for name in names:
+            try:
+                versions |= {version.id: version for version in active_features(project, offline, [name], lives)}
+            except VersionFileError as exc:
+                damaged[name] = exc
+    else:
+        usable, damaged = usable_features(project, offline, (), lives)
+        versions = {version.id: version for version in usable}
+    at_stake = {version.id.feature for version in versions.values()}
+    if not names:
+        at_stake.update(name for name in features_of(project.versions) if not lives.is_left(name))
+    for name in sorted(at_stake - {*damaged}):
+        try:
+            for file in versions_of(project.versions, name):
+                check_version(file.path)
+        except VersionFileError as exc:
+            damaged[name] = exc
+    return [version for version in versions.values() if version.id.feature not in damaged], damaged
 
 
 def verify(
