@@ -20,7 +20,6 @@ from featurestore.serving.decoding import ServedValue
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import NotOnlineError, Reader
 from featurestore.versioning.folder.files import versions_of
-from featurestore.versioning.folder.versionfile import read_version
 from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.lives import Lives, read_lives
 from featurestore.workflows.request_reader import Answer, GivenRequest, RequestReader
@@ -197,6 +196,8 @@ def _type_of(project: Project, lives: Lives, name: str) -> str:
     declared = lives.declared.get(name)
     if declared is not None:
         return declared.entity_type.name
+    from featurestore.versioning.folder.versionfile import read_version  # an answer needs none
+
     return read_version(versions_of(project.versions, name)[-1].path).feature.entity_type.name
 
 

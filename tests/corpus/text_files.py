@@ -10,6 +10,7 @@ import json
 import lzma
 import zipfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -47,6 +48,9 @@ def zipped(*members: tuple[str, str]) -> bytes:
     return out.getvalue()
 
 
+NO_END = "id,at,x\n1,2024-01-01,2024-05-01\n2,2024-01-02,9999-12-31 23:59:59\n3,2024-01-03,2024-05-03\n"
+NO_END_IN_NEW_YORK = 'timezone = "America/New_York"\ncolumns.x = { type = "datetime" }'
+MAY = [datetime(2024, 5, day, 4, tzinfo=UTC) for day in (1, 3)]
 ASIDE_2 = "has 2 fields where the header has 3"
 ASIDE_4 = "has 4 fields where the header has 3"
 
@@ -214,6 +218,8 @@ VALUES = {
     "a word for null": csv(second("NULL"), [1, 3], INT, aside=[(2, 'null = ["NULL"]')]),
     "a word for null, as set": csv(second("NULL"), [1, None, 3], INT + '\nnull = ["NULL"]'),
     "a word for null in an undeclared column": csv(second("NULL"), ["1", "NULL", "3"]),
+    "no end, beyond the years of UTC": csv(NO_END, MAY, NO_END_IN_NEW_YORK, aside=[(2, "is not in the years 1 to 9999")]),
+    "no end, as set": csv(NO_END, [MAY[0], None, MAY[1]], NO_END_IN_NEW_YORK + '\nnull = ["9999-12-31 23:59:59"]'),
     "a quoted empty field": csv(second('""'), [1, 3], INT, aside=[(2, 'null = [""]')]),
     "a quoted empty field, as set": csv(second('""'), [1, None, 3], INT + '\nnull = [""]'),
     "a decimal comma": csv(second('"2,5"'), [1.0, 3.0], FLOAT, aside=[(2, 'decimal = ","')]),

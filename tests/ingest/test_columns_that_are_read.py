@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Folder
@@ -118,6 +120,39 @@ def test_a_damaged_column_concerns_those_who_read_it(folder: Folder) -> None:
     found = folder.features(code=3)
     assert (found["longest"]["status"], found["amount"]["status"]) == ("failed", "unchanged")
     assert "events.parquet" in found["longest"]["error"]["where"]
+
+
+NESTED = {
+    "map": pa.array([[("key", f"n{day} of a map")] for day in range(6)], pa.map_(pa.large_string(), pa.large_string())),
+    "shredded variant": pa.array(
+        [
+            {"metadata": b"\x11\x01\x00", "value": None, "typed_value": {"typed_value": f"n{day} of a variant"}}
+            for day in range(6)
+        ],
+        pa.struct({
+            "metadata": pa.binary(), "value": pa.binary(), "typed_value": pa.struct({"typed_value": pa.large_string()}),
+        }),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nested", NESTED)
+def test_a_nested_column_that_nobody_names_is_not_decoded(nested: str, folder: Folder) -> None:
+    begin(folder, ROW)
+    path = folder.root / "events.parquet"
+    wide = events(range(6)).to_arrow().append_column("extra", NESTED[nested])
+    pq.write_table(wide, path, compression="none", use_dictionary=False, write_statistics=False)
+    data = path.read_bytes()
+    at = data.index(b"n3 of a")
+    path.write_bytes(data[:at] + b"\xff\xfe" + data[at + 2 :])
+    assert folder.features()["amount"]["rows_written"] == 6
+    assert kept_columns(folder) == {"user_id", "at", "amount"}
+    folder.write(
+        {"features/wide.py": HEAD + ROW + feature_of("named", "pl.col('extra').cast(pl.String).str.len_chars() * 1.0")}
+    )
+    found = folder.features(code=3)
+    assert (found["named"]["status"], found["amount"]["status"]) == ("failed", "unchanged")
+    assert "Invalid UTF8" in found["named"]["error"]["message"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
