@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -121,7 +122,7 @@ class SpilledFrames:
         try:
             table = pa.ipc.open_file(pa.py_buffer(held)).read_all()
         except pa.ArrowNotImplementedError:  # integers of 128 bits
-            return pl.read_ipc(held[:])
+            return pl.read_ipc(BytesIO(held[:]))
         return cast("pl.DataFrame", pl.from_arrow(table))
 
 

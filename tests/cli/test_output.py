@@ -155,6 +155,5 @@ def test_a_result_may_go_to_the_path_of_a_pipe(ingested: Folder) -> None:
 
 def test_without_a_command_json_is_a_document_too(project: Folder) -> None:
     ran = project.run("--json", code=2)
-    assert ran.json["error"] == {
-        "code": "usage", "message": "no command was given", "where": None, "hint": "run featurestore --help",
-    }  # fmt: skip
+    hint = "run featurestore --help"
+    assert ran.json["error"] == {"code": "usage", "message": "no command was given", "hint": hint}
