@@ -130,7 +130,7 @@ def test_rows_of_vanished_files_are_dropped_and_frozen_as_the_model_has_it(
     judge(tmp_path, seed, monkeypatch, make=rotating_steps)
 
 
-@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079, 2164])
+@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079, 2084, 2164])
 def test_rows_of_vanished_files_are_kept_for_as_long_as_the_source_says(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

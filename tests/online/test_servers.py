@@ -112,7 +112,7 @@ def test_what_a_server_quotes_of_a_login_is_not_printed(tmp_path: Path) -> None:
         store = RedisStore(make_project(tmp_path), f"redis://e:s3cr3t@127.0.0.1:{port}/0", QUICK)
         with pytest.raises(StoreError, match="the online store refuses: ") as caught:
             store.table("meta")
-    assert str(caught.value).endswith("unknown command 'AUTH', with args beginning with: '***' '***'")
+    assert str(caught.value).endswith("refuses: unknown command 'AUTH'"), "not even that something was quoted"
 
 
 def test_a_certificate_that_is_not_trusted_is_reported(tmp_path: Path, valkey: Server) -> None:

@@ -397,7 +397,9 @@ class Evaluation:
         if plan.frozen is None or plan.then is None:
             return 0
         time = pl.col(str(self.looking.source.event_time)).to_physical()
-        return self.find_news(plan).new.filter(time <= plan.frozen).select(self.looking.key).n_unique()
+        late = self.find_news(plan).new.filter(time <= plan.frozen)
+        every = self.looking.source.duplicates == "keep"  # each is a row of its own
+        return late.height if every else late.select(self.looking.key).n_unique()
 
     def count_around(self, plan: Plan) -> int:
         """About how many rows of the entities that have news a target of scope ``entity`` looks at."""
