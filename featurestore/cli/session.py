@@ -146,6 +146,12 @@ class Session:
         if not self.quiet:
             self.report(message)
 
+    def report_broken(self, lines: Iterable[str], *, fails: bool = False) -> None:
+        """Says what is wrong with declarations: as errors where they fail the command, or only errors are printed."""
+        word = "error" if fails or self.quiet else "warning"
+        for line in lines:
+            self.report(f"{word}: {line}")
+
     def warn(self, message: str) -> None:
         self.note(f"warning: {message}")
 

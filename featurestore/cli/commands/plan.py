@@ -48,11 +48,7 @@ def command(
     result = plan(project, names or ())
     for line in result.warnings:
         session.warn(line)
-    for line in problem_lines(result.broken):  # with -q too where they are why the exit code is 2
-        if exit_code:
-            session.report(f"error: {line}")
-        else:
-            session.warn(line)
+    session.report_broken(problem_lines(result.broken), fails=exit_code)
     for line in problem_lines(result.left_out):
         session.warn(line)
     previews = None
