@@ -85,7 +85,7 @@ def test_without_git_on_the_path_everything_but_the_hook_works(
     monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("empty")))
     assert recorded(repository) is None
     repository.run("check")
-    assert "needs a git repository" in repository.run("check", "--staged", code=2).err
+    assert "needs git, and it is not installed" in repository.run("check", "--staged", code=2).err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -70,6 +70,7 @@ def test_it_has_versions(both: Folder) -> None:
         "observations": [],
         "notes": [],
         "fixed": [],
+        "dry_run": False,
     }
     sides = both.json("diff", "ratio", "1", "2", "--code")
     assert (sides["old"]["data_source"], sides["code_changed"]) == (None, True)
