@@ -232,14 +232,16 @@ def test_what_waits_to_be_sent_is_bounded() -> None:
     assert sizes == [40, 60, 50, 500, 1, 100]
 
 
+def ages_in_partitions(history: History, *, first: int, most: int) -> HistoryPartitions:
+    sizes = SyncSizes(first_rows=first, most_rows=most, rows_per_sample=1)
+    return HistoryPartitions(history.store, [Selection(AGE, 1)], up_to_run=1, at=times.now(), sizes=sizes)
+
+
 def test_entities_of_many_rows_are_read_in_fewer_partitions(history: History, store: OnlineStore) -> None:
     """What a partition takes is by entities, so that ranges are joined where each entity has many rows."""
     days = [datetime(2024, 1, 1 + day) for day in range(20)]
     history.learn({AGE: [row for day in days for row in ages(range(50), day)], RISK: risks(range(50))})
-    partitions = HistoryPartitions(
-        history.store, [Selection(AGE, 1)], up_to_run=1, at=times.now(),
-        sizes=SyncSizes(first_rows=20, most_rows=100, rows_per_sample=1),
-    )  # fmt: skip
+    partitions = ages_in_partitions(history, first=20, most=100)
     heights = [partition[0].frame.height for partition in partitions]
     assert sum(heights) == 50
     assert len(heights) == len(partitions) <= 5, "eleven ranges of a hundred rows or less"
@@ -250,10 +252,7 @@ def test_entities_of_many_rows_are_read_in_fewer_partitions(history: History, st
 
 def test_entities_of_one_row_are_never_read_in_partitions_that_are_larger(history: History) -> None:
     history.learn({AGE: ages(range(400))})
-    partitions = HistoryPartitions(
-        history.store, [Selection(AGE, 1)], up_to_run=1, at=times.now(),
-        sizes=SyncSizes(first_rows=10, most_rows=40, rows_per_sample=1),
-    )  # fmt: skip
+    partitions = ages_in_partitions(history, first=10, most=40)
     heights = [partition[0].frame.height for partition in partitions]
     assert sum(heights) == 400
     assert max(heights) <= 41

@@ -78,9 +78,7 @@ def find_moves(present: Present, answering: Sequence[pl.DataFrame], marks: pl.Da
     back = marks.join(present.entities, on=keys, how="semi").unique().sort(keys)
     before = pl.concat([*answering, back]).unique()
     gone = before.join(present.entities, on=keys, how="anti").sort(keys)
-    if not gone.height:
-        return replace(present, moves=Moves(at, gone, back))
-    reason = _refusal(present, gone.height, before.height)
+    reason = _refusal(present, gone.height, before.height) if gone.height else None
     if reason is None:
         return replace(present, moves=Moves(at, gone, back))
     refusal = f"{present.source.name}: {_who(present.entity_type, gone)} gone from its snapshot, {reason}"
