@@ -17,7 +17,7 @@ SUFFIX = ".tmp"
 STALE_AFTER_S = 600.0
 _FEW, _FLUSHES = 8, 16
 
-_OURS = r"\..+\.(\d+)-([0-9a-f]{4})[0-9a-f]{4}\.tmp"
+_OURS = r"\..+\.(\d+)-([0-9a-f]{4})[0-9a-f]{4}\.tmp(\.wal)?"  # a database may have a log beside it
 
 
 # The files of `together` that are written and not yet in place: what they are called now, and will be.
@@ -38,9 +38,9 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
             _open_to_others(file, mode)
         return
     sweep(path.parent)
-    beside = _beside(path)
-    waiting.append((beside, path))
-    with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+    temporary = beside(path)
+    waiting.append((temporary, path))
+    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(data)
         _open_to_others(file, mode)
 
@@ -68,12 +68,12 @@ def together() -> Iterator[None]:
     token = _waiting.set(waiting)
     try:
         yield
-        _flush_all([beside for beside, _ in waiting])
-        for beside, path in waiting:
-            os.replace(beside, path)  # noqa: PTH105
+        _flush_all([temporary for temporary, _ in waiting])
+        for temporary, path in waiting:
+            os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
-        for beside, _ in waiting:
-            beside.unlink(missing_ok=True)
+        for temporary, _ in waiting:
+            temporary.unlink(missing_ok=True)
         raise
     finally:
         _waiting.reset(token)
@@ -102,7 +102,8 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """The name of a temporary file beside another one, which `sweep` removes when this process is gone."""
     return path.parent / f".{path.name}.{os.getpid()}-{_here()}{os.urandom(2).hex()}{SUFFIX}"
 
 
@@ -115,17 +116,17 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """
     folder = path.parent
     sweep(folder)
-    beside = _beside(path)
+    temporary = beside(path)
     try:
         # With its permissions from the beginning: a chmod afterwards would leave it open to others for a moment.
-        with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with open(temporary, "x+b", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         # Only after the flush: else a power cut may leave the name on an empty file.
-        os.replace(beside, path)  # noqa: PTH105  # the name of what it does
+        os.replace(temporary, path)  # noqa: PTH105  # the name of what it does
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     flush_folder(folder)
 
@@ -163,7 +164,7 @@ def sweep(folder: Path) -> None:
 
     The folder may be a user's, and shared with other machines, whose processes we can't ask for.
     """
-    for leftover in folder.glob(f".*{SUFFIX}"):
+    for leftover in folder.glob(f".*{SUFFIX}*"):
         found = re.fullmatch(_OURS, leftover.name)
         if found is None:
             continue

@@ -335,3 +335,39 @@ class LatestSummary(Result):
     columns: tuple[str, ...]
     features: tuple[Any, ...]
     output: str
+
+
+class Backup(Result):
+    """A backup that was written, or would be; ``changed`` is False where the file was one of this state already."""
+
+    file: str
+    changed: bool
+    made_at: str
+    last_run: str | None
+    runs: int
+    versions: int
+    rows: int
+    version_files: int
+    bytes: int | None
+    dry_run: bool
+    warnings: tuple[str, ...]
+
+
+class Restored(Result):
+    """What was restored, or would be; ``left`` is what was erased since and has to be erased again."""
+
+    file: str
+    changed: bool
+    project: str
+    made_at: str
+    last_run: str | None
+    runs: int
+    versions: int
+    rows: int
+    version_files: dict[str, list[str]]
+    runs_replaced: int
+    entities_erased: int
+    needs_force: tuple[str, ...]
+    left: tuple[str, ...]
+    dry_run: bool
+    warnings: tuple[str, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -20,6 +20,7 @@ from featurestore.config import Project, find_root, load_project
 from featurestore.dialect import STANDARD
 from featurestore.errors import UsageError
 from featurestore.progress import Progress
+from featurestore.regular import in_home
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
@@ -333,6 +334,42 @@ class FeatureStore:
             found = sync_project(self.project, names, mode, dry_run=dry_run, progress=report)
         options.warn(found.warnings)
         return results.Sync(sync_document(found))
+
+    # Backups
+
+    def backup(
+        self, path: str | Path, *, force: bool = False, dry_run: bool = False, progress: Progress | None = None
+    ) -> results.Backup:
+        """Writes the whole history, the audit log and the version files to one file.
+
+        >>> store.backup("shop.backup").rows
+        """
+        from featurestore.render.json.backups import backup_document
+        from featurestore.workflows.backup.backup import backup
+
+        with self._offline() as store, notebook.progress(progress) as report:
+            found = backup(self.project, store, in_home(path), force=force, dry_run=dry_run, progress=report)
+        options.warn(found.warnings)
+        return results.Backup(backup_document(found, dry_run=dry_run))
+
+    def restore(
+        self, path: str | Path, *, force: bool = False, dry_run: bool = False, progress: Progress | None = None
+    ) -> results.Restored:
+        """Puts the history, the audit log and the version files of a backup in the place of what is here.
+
+        ``left`` in the result says what was erased after the backup was made and has to be erased again.
+        """
+        from featurestore.online.open import open_online
+        from featurestore.render.json.backups import restore_document
+        from featurestore.workflows.backup.restore import restore
+
+        online = open_online(self.project)
+        with self._offline() as store, notebook.progress(progress) as report, closing(online):
+            found = restore(
+                self.project, store, online, in_home(path), force=force, dry_run=dry_run, progress=report
+            )  # fmt: skip
+        options.warn((*found.warnings, *found.left))
+        return results.Restored(restore_document(found, dry_run=dry_run))
 
     # Watching
 

@@ -36,6 +36,7 @@ from featurestore.offline.totals import RunTotals, VersionTotals
 if TYPE_CHECKING:
     import polars as pl
 
+    from featurestore.offline.copies import Copies, Replacement
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
@@ -858,6 +859,21 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
         """Rewrites what lies on disk, so that what was erased is not there any more either.
 
         Says, with the way out, who keeps it there, where somebody does; then the erasure is not complete.
+        """
+        ...
+
+    def copies(self) -> AbstractContextManager[Copies]:
+        """The store as it is now, table by table, for a backup. It keeps no writer out for longer than it must.
+
+        Not inside `reading`. Raises NewerFormatError, and ForeignStoreError for a store of another project.
+        """
+        ...
+
+    def replacing(self, format_: int, store_id: str) -> AbstractContextManager[Replacement]:
+        """Fills a store with tables of a format: it takes the place of what is there on leaving, all at once.
+
+        Where an exception is raised, nothing is changed. What is there need not be readable. The caller holds the
+        project's lock. ``store_id`` is a UUID.
         """
         ...
 

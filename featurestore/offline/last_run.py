@@ -14,6 +14,7 @@ from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, SetBackError, os_reason
 from featurestore.locking import prepare_state
+from featurestore.offline.restoring import broken_off
 from featurestore.regular import DERIVED, read_own
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def read_last_run(project: Project, store: str) -> LastRun | None:
 
 def write_last_run(project: Project, store: str, last: LastRun) -> None:
     """Records a run that was committed. Raises OSError."""
-    stores = {**_read(project), store: {"run_seq": last.run_seq, "run_id": last.run_id}}
+    _write(project, {**_read(project), store: {"run_seq": last.run_seq, "run_id": last.run_id}})
+
+
+def _write(project: Project, stores: dict[str, dict[str, Any]]) -> None:
     text = json.dumps({"format": FORMAT, "stores": stores}, indent=1)
     write_atomically(project.state / FILE, text.encode(), mode=0o600)
 
@@ -59,6 +63,18 @@ def note_last_run(project: Project, store: str, last: LastRun) -> tuple[str, ...
     return ()
 
 
+def note_restored(project: Project, store: str, last: tuple[int, str] | None) -> tuple[str, ...]:
+    """Records the last run of a history that took the place of another one; None where it has no run."""
+    if last is not None:
+        return note_last_run(project, store, LastRun(*last))
+    stores = {name: each for name, each in _read(project).items() if name != store}
+    try:
+        _write(project, stores)
+    except OSError as exc:
+        return (f"{project.state / FILE} can't be written: {os_reason(exc)}",)
+    return ()
+
+
 def catch_up(project: Project, store: str, connection: SqlConnection) -> tuple[str, ...]:
     """Records the history's last run where that was not done when it was committed, as on a full disk."""
     query = "SELECT run_seq, run_id FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq DESC LIMIT 1"
@@ -71,8 +87,11 @@ def catch_up(project: Project, store: str, connection: SqlConnection) -> tuple[s
 def set_back(project: Project, store: str, connection: SqlConnection | None, where: str) -> SetBackError | None:
     """The error for a history (None: there is none) that ends before the last run committed here, or has another one.
 
-    None where all is well.
+    So is one of which a restore was broken off. None where all is well.
     """
+    broken = broken_off(project, where)
+    if broken is not None:
+        return broken
     last = read_last_run(project, store)
     if last is None:
         return None

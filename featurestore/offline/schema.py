@@ -10,6 +10,8 @@ JSON: what was evaluated, and why. ``raw_batches`` and ``raw_parts`` have the ro
 
 from __future__ import annotations
 
+import re
+
 from featurestore.errors import NewerFormatError
 
 FORMAT = 11
@@ -90,6 +92,12 @@ MIGRATIONS = {
     10: "",  # one of PostgreSQL alone
     11: "",  # one of DuckDB alone
 }
+
+
+def tables_in(format_: int) -> list[str]:
+    """The tables of a store in a format, oldest first."""
+    scripts = (script for number, script in MIGRATIONS.items() if number <= format_)
+    return [name for script in scripts for name in re.findall(r"CREATE TABLE (\w+)", script)]
 
 
 def check_format(found: int, where: str) -> None:

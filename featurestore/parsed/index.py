@@ -106,7 +106,15 @@ def reading_of(source: Source, keys: Mapping[str, KeyType], library: str) -> str
 def read_index(path: Path) -> Index:
     """The index; an empty one where it is missing, damaged or of another release: all is parsed again then."""
     try:
-        document = json.loads(read_own(path, DERIVED))
+        return parse_index(read_own(path, DERIVED))
+    except OSError:
+        return Index()
+
+
+def parse_index(text: bytes) -> Index:
+    """The index in a file's bytes; an empty one as for `read_index`."""
+    try:
+        document = json.loads(text)
         if document["format"] != FORMAT:
             return Index()
         return Index(
@@ -114,19 +122,24 @@ def read_index(path: Path) -> Index:
             files={name: KeptFile(**item) for name, item in document["files"].items()},
             dropped={str(sha256): int(high) for sha256, high in document["dropped"].items()},
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Index()
 
 
 def write_index(path: Path, index: Index) -> None:
     """Raises OSError."""
+    write_atomically(path, index_text(index), mode=0o600)
+
+
+def index_text(index: Index) -> bytes:
+    """The bytes of an index's file."""
     document: dict[str, Json] = {
         "format": FORMAT,
         "contents": [_kept_json(kept) for kept in index.contents.values()],
         "files": {name: asdict(item) for name, item in index.files.items()},
         "dropped": dict(index.dropped),
     }
-    write_atomically(path, json.dumps(document, ensure_ascii=True).encode(), mode=0o600)
+    return json.dumps(document, ensure_ascii=True).encode()
 
 
 def _kept_json(kept: Kept) -> dict[str, Json]:

@@ -98,7 +98,7 @@ class Connection:
         self.rows(f"{statement} RETURNING 1", values)  # `rows` needs an answer
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
-        frame = {name: [_storable(row[at]) for row in rows] for at, name in enumerate(columns)}
+        frame = {name: [storable(row[at]) for row in rows] for at, name in enumerate(columns)}
         # A column of nulls alone has no type of its own, and needs none.
         self.copy(table, pl.DataFrame(frame).with_columns(pl.col(pl.Null).cast(pl.String)))
 
@@ -158,10 +158,10 @@ class Connection:
 def _parameter(number: int, value: Any) -> pl.Series:
     if isinstance(value, pl.Series):
         return pl.Series(str(number), [value])
-    return pl.Series(str(number), [_storable(value)])
+    return pl.Series(str(number), [storable(value)])
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Text with escapes for what PostgreSQL can't store: NUL, and surrogates that stand for bytes of a file's name."""
     if isinstance(value, str):
         return value.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

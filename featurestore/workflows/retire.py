@@ -23,6 +23,8 @@ from featurestore.workflows.erasure.completion import complete_erasures, flag_er
 from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, read_lives
 
+ERASED = "history erased"  # the note of a run that has done so
+
 
 @frozen
 class RetireResult:
@@ -130,7 +132,7 @@ def _erase(
         rows = sum(run.drop(version) for version in versions)
         last = versions[-1]
         feature = FeatureRun(
-            last.id.feature, "retire", "ok", last.number, last.id.sha256, rows_written=rows, note="history erased"
+            last.id.feature, "retire", "ok", last.number, last.id.sha256, rows_written=rows, note=ERASED
         )
         run.finish(
             Run(

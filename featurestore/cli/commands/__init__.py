@@ -13,6 +13,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("Project", "Start a project; --demo brings data and features that run at once."),
     "new": ("Project", "Add a feature to edit, from a template."),
     "doctor": ("Project", "Check configuration, stores, git, lock and clock, and say how to fix them."),
+    "backup": ("Project", "Write the history, the audit log and the versions to one file."),
+    "restore": ("Project", "Put back what backup has written."),
     "list": ("Features and versions", "List the features of the working tree."),
     "show": ("Features and versions", "Show one feature: metadata, versions, statistics, last run."),
     "plan": ("Features and versions", "Show what the working tree would change, and why."),
@@ -44,4 +46,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 # What these have done stays done, and their exit code theirs, where standard output can't be written.
-WRITERS = frozenset({"init", "new", "lock", "promote", "rename", "retire", "delete", "ingest", "sync", "baseline"})
+WRITERS = frozenset({
+    "init", "new", "backup", "restore", "lock", "promote", "rename", "retire", "delete", "ingest", "sync", "baseline",
+})  # fmt: skip

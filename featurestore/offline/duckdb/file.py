@@ -168,9 +168,9 @@ class DuckDBFile:
         meta = self.meta()
         return int(meta[0]["format"]) if meta else 0
 
-    def migrate(self) -> None:
-        """Brings the file to this release's format, each step in a transaction of its own."""
-        for number in range(self.format() + 1, schema.FORMAT + 1):
+    def migrate(self, up_to: int = schema.FORMAT) -> None:
+        """Brings the file to a format, by default this release's, each step in a transaction of its own."""
+        for number in range(self.format() + 1, up_to + 1):
             self.connection.execute("BEGIN TRANSACTION")
             self.connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, ""))
             self.connection.execute("UPDATE meta SET format = $1", [number])

@@ -9,18 +9,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
 
 from featurestore import times
-from featurestore.atomic import flush_folder, is_there
+from featurestore.atomic import beside, flush_folder, is_there, sweep
 from featurestore.config import Project
 from featurestore.errors import SetBackError, StoreError, from_os_error, os_reason
 from featurestore.locking import prepare_state
@@ -35,8 +37,10 @@ from featurestore.offline.audit_log import (
     write_erasures,
 )
 from featurestore.offline.contract import Baseline, DataSet, DroppedBatch, Erasure, HistoryMark
+from featurestore.offline.copies import Copies, Nothing, Replacement
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
+from featurestore.offline.duckdb.copies import copy_file, new_file, open_copy, remove, take_place
 from featurestore.offline.duckdb.errors import busy, error_of, is_busy
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
@@ -45,7 +49,7 @@ from featurestore.offline.duckdb.place import LOCAL, history_path, stamp_of, wal
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, catch_up, note_last_run, set_back
+from featurestore.offline.last_run import LastRun, catch_up, note_last_run, note_restored, set_back
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.raw_rows import SqlRawRows, drop_raw_batches
 from featurestore.offline.retention import drop_details
@@ -427,6 +431,40 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             file.connection.execute("BEGIN TRANSACTION")
             insert_dataset(file, dataset, labels)
             file.connection.execute("COMMIT")
+
+    @contextmanager
+    def copies(self) -> Iterator[Copies]:
+        if not is_there(self._path):
+            yield Nothing()
+            return
+        folder = self._path.parent if os.access(self._path.parent, os.W_OK) else Path(tempfile.gettempdir())
+        sweep(folder)
+        copy = beside(folder / self._path.name)
+        try:
+            with self._turn(self._gate.writing):
+                connection = duck.connect(memory=self._memory)
+                try:
+                    # Holds the file open, so that nobody writes to it while it is copied.
+                    self._when_free(lambda: connection.execute(f"ATTACH {literal(self._path)} AS held (READ_ONLY)"))
+                    copy_file(self._path, copy)
+                finally:
+                    connection.close()
+            with open_copy(copy, self._path, self._memory) as copies:
+                yield copies
+        finally:
+            remove(copy)
+
+    @contextmanager
+    def replacing(self, format_: int, store_id: str) -> Iterator[Replacement]:
+        prepare_state(self._project)
+        sweep(self._path.parent)
+        fresh = beside(self._path)
+        with self._turn(self._gate.writing):
+            with new_file(fresh, self._path, format_, store_id, self._memory) as replacement:
+                yield replacement
+                last = replacement.last_run()
+            take_place(fresh, self._path, self._memory)
+            self._unsettled = note_restored(self._project, LOCAL, last)
 
     # --- opening -----------------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ class PostgresRun(SqlRun):
 
     def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
-        _refuse_what_has_no_place(version, frame)
+        refuse_what_has_no_place(version, frame)
 
     def pairs(
         self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
@@ -161,7 +161,7 @@ class PostgresRun(SqlRun):
 
     def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
-        _refuse_what_has_no_place(version, frame)
+        refuse_what_has_no_place(version, frame)
         new = not tables.has_table(self._connection, table_name(version.id))
         if new:
             tables.make_history(self._connection, version)
@@ -335,7 +335,7 @@ def _same(version: StoredVersion, tolerance: float | None) -> pl.Expr:
     return held.eq_missing(new) | is_close(held, new, version.data_type, tolerance)
 
 
-def _refuse_what_has_no_place(version: StoredVersion, frame: pl.DataFrame) -> None:
+def refuse_what_has_no_place(version: StoredVersion, frame: pl.DataFrame) -> None:
     """Refuses text with NUL and ids too long for an index, naming the row, which the server would not."""
     keys = version.entity_type.key_names
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]

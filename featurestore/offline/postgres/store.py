@@ -37,9 +37,10 @@ from featurestore.offline.audit_log import (
 )
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import Baseline, DataSet, DroppedBatch, Erasure, HistoryMark
+from featurestore.offline.copies import Copies, Nothing, Replacement
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, catch_up, note_last_run, set_back
+from featurestore.offline.last_run import LastRun, catch_up, note_last_run, note_restored, set_back
 from featurestore.offline.ownership import (
     foreign_schema,
     is_known,
@@ -50,6 +51,7 @@ from featurestore.offline.ownership import (
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.ahead import read_ahead
+from featurestore.offline.postgres.copies import PostgresCopies, PostgresReplacement, drop_tables
 from featurestore.offline.postgres.packed import (
     PART_ROWS,
     PackedRuns,
@@ -516,6 +518,38 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         with self._writable() as connection:
             insert_dataset(connection, dataset, labels)
             connection.commit()
+
+    @contextmanager
+    def copies(self) -> Iterator[Copies]:
+        with self._begin(READ_ONLY) as connection:
+            found = tables.format_of(connection)
+            schema.check_format(found, self._server.address.shown)
+            if found and self._owned:
+                self._check_owner(connection)
+            yield PostgresCopies(connection) if found else Nothing()
+            connection.rollback()
+
+    @contextmanager
+    def replacing(self, format_: int, store_id: str) -> Iterator[Replacement]:
+        where = self._server.address.shown
+        with self._begin("READ COMMITTED") as connection:
+            self._wait_for_turn(connection)
+            found = tables.format_of(connection)
+            schema.check_format(found, where)
+            if found and self._owned:
+                self._check_owner(connection)
+            drop_tables(connection)
+            tables.migrate(connection, where, format_)
+            replacement = PostgresReplacement(connection, format_)
+            yield replacement
+            replacement.finish()
+            connection.execute(f"UPDATE meta SET store_id = {literal(store_id)}")
+            tables.migrate(connection, where)
+            if self._owned:
+                self._claim(connection)
+            last = replacement.last_run()
+            connection.commit()
+        self._unsettled = note_restored(self._project, self._place, last)
 
     # --- reading -----------------------------------------------------------------------------------------
 

@@ -95,8 +95,8 @@ def set_owner(connection: Connection, project_id: str) -> None:
     )
 
 
-def migrate(connection: Connection, where: str) -> None:
-    """Brings the schema to this release's format, within the open transaction, under the project's lock.
+def migrate(connection: Connection, where: str, up_to: int = schema.FORMAT) -> None:
+    """Brings the schema to a format, by default this release's, in the open transaction, under the project's lock.
 
     Raises NewerFormatError where a later release has written, ConfigError where text could not be kept exactly.
     """
@@ -110,7 +110,7 @@ def migrate(connection: Connection, where: str) -> None:
             if lacking is not None:
                 raise lacking
             connection.execute(f"CREATE SCHEMA {quote(connection.schema)}")
-    for number in range(found + 1, schema.FORMAT + 1):
+    for number in range(found + 1, up_to + 1):
         connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, "") + f"UPDATE meta SET format = {number:d}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from featurestore.render.text import (
+        backups,
         checks,
         datasets,
         deletion,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "backups",
     "checks",
     "datasets",
     "deletion",

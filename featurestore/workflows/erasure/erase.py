@@ -36,6 +36,7 @@ from featurestore.workflows.erasure.raw import RawErasure, raw_folder, raw_witho
 from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
 from featurestore.workflows.request_logs import count_lines, erase_lines
 
+ERASED = "1 entity erased"  # how the note of a run begins that has erased
 COPIES = (
     "backups, and files of your own: sources, labels, exports, results of joins, reports, logs of requests that were "
     "moved or written on other machines"
@@ -152,7 +153,7 @@ def _erase_offline(
     online_key: str,
 ) -> tuple[str, int]:
     """Erases in one transaction, and records there what is still to be done; gives the run's id, and errors dropped."""
-    note = "1 entity erased"
+    note = ERASED
     if found.datasets:
         note += f", and the labels of {', '.join(dataset.name for dataset in found.datasets)}"
     # Before the store is open for writing: it is read for what remains.
