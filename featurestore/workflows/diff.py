@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
-from featurestore.errors import UsageError, VersionFileError, did_you_mean
+from featurestore.errors import UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
-from featurestore.registry.discovery import discover, is_in_doubt, named_files, unknown_feature
+from featurestore.registry.discovery import discover, named_files, unknown_feature
 from featurestore.registry.git import export_declared, export_revision, way_to_revisions
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -130,10 +130,7 @@ def diff_code(
     entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
-        if is_in_doubt(registry, feature):
-            raise unknown_feature(registry, feature)
-        names = {*registry.names(), *files.all_versions(project.versions)}
-        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, names))
+        raise unknown_feature(registry, feature, files.all_versions(project.versions))
     if revision is not None:
         before, after = _revision_side(project, feature, revision), _side(project, feature, old or WORKTREE, entry)
     elif old is None:
