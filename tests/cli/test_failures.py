@@ -50,7 +50,7 @@ def test_a_damaged_history_is_said_at_once_and_is_no_lock(ingested: Folder, dama
         error = ingested.json(*command, code=4)["error"]
         assert error["code"] == "damaged", command
         assert error["where"] == str(path)
-        assert error["hint"].startswith("put a backup of it in its place")
+        assert error["hint"].startswith("featurestore restore FILE --force puts a backup in its place")
     (check,) = [item for item in ingested.json("doctor", code=1)["checks"] if item["area"] == "offline"]
     assert "damaged" in check["what"]
 

@@ -23,6 +23,7 @@ DOCUMENTS: dict[str, type[Result]] = {
     "ingest": results.IngestRun, "runs": results.Runs, "history": results.History, "stats": results.Stats,
     "drift_page": results.DriftOverview, "drift": results.DriftTimeline, "dataset_list": results.DataSets,
     "status": results.Status, "sync": results.Sync, "join_to_a_file": results.JoinSummary,
+    "backup": results.Backup, "restore": results.Restored,
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def command(
     \b
     Examples:
       featurestore backup ~/backups/shop.backup
-      featurestore backup "/backups/shop-$(date +%F).backup"     # every night, from cron
+      featurestore backup "/backups/shop-$(date +%F).backup"     # one a day
       featurestore backup shop.backup --force
     """
     from featurestore.regular import in_home

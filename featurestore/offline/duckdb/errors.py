@@ -14,8 +14,9 @@ import duckdb
 from featurestore.errors import CancelledError, DamagedError, FeatureStoreError, StoreError, os_reason, quoted_os_error
 
 RESTORE = (
-    "put a backup of it in its place; without one, move it away, remove history.json beside it, and run featurestore "
-    "ingest, then featurestore sync --full: the values of what the sources still hold come back, and are dated anew"
+    "featurestore restore FILE --force puts a backup in its place; without one, move it away, remove history.json "
+    "beside it, and run featurestore ingest, then featurestore sync --full: the values of what the sources still hold "
+    "come back, and are dated anew"
 )
 _AGAIN = "run the same command again"
 
