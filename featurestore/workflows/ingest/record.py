@@ -10,10 +10,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -22,6 +23,7 @@ from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.large import SHARE_OF_MEMORY
 from featurestore.drift.measure import LEAST_VALUES
+from featurestore.drift.measurer import Measurer
 from featurestore.drift.row_values import RowsOnce, RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import (
@@ -67,6 +69,9 @@ from featurestore.workflows.ingest.turn import mark_coming
 from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 PENDING_BYTES = 32_000_000
 REFUSED = "refused "
 
@@ -84,7 +89,7 @@ class _Measuring:
 class Recorder:
     """Takes the events of a run; `commit` ends it. Without `commit` nothing of the run remains.
 
-    What was written is measured on a thread of its own, while the next features are computed and written.
+    What was written is measured while the next features are computed and written.
 
     ``pending_bytes`` is how much is collected before the store is opened. The values of runs after those of
     ``drift_since`` (run_seq) are judged together with this one's.
@@ -134,7 +139,7 @@ class Recorder:
         self._once = RowsOnce()  # features of one source mostly have the same keys and times
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
-        self._measurer = ThreadPoolExecutor(1, "measure")
+        self._measurer = Measurer()
         self._measuring: deque[_Measuring] = deque()
 
     def __enter__(self) -> Recorder:
@@ -143,7 +148,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._measurer.shutdown(cancel_futures=True)
+        self._measurer.close()
         return self._stack.__exit__(kind, error, trace)
 
     def begin(self, targets: Sequence[Target]) -> None:
@@ -384,7 +389,7 @@ class Recorder:
         if not measured:
             self._features.append(done)
             return
-        assessment = self._measurer.submit(self._measure, target, rows, transaction.learned_at)
+        assessment = self._measurer.begin(partial(self._assess, target, rows, transaction.learned_at))
         self._measuring.append(_Measuring(target, done, assessment, rows.values.held))
         self._finish_measuring(transaction, self._project.memory // SHARE_OF_MEMORY)
 
@@ -484,7 +489,7 @@ class Recorder:
         lines = version_remarks(target.hashed) if target.new else []
         return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
-    def _measure(self, target: Target, rows: RowValues, learned_at: int) -> Assessment:
+    def _assess(self, target: Target, rows: RowValues, learned_at: int) -> Assessment:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
         return assess(
