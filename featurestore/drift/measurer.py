@@ -17,9 +17,18 @@ class Measurer:
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, "measure")
 
-    def begin(self, assess: Callable[[], Assessment]) -> Future[Assessment]:
-        return self._worker.submit(assess)
+    def begin(self, assess: Callable[[], Assessment], *, compares: bool) -> Future[Assessment]:
+        """Begins to assess, what ``compares`` with other runs at once.
+
+        For that SciPy is imported and the filters of warnings are set aside, which are the whole process's: a user's
+        code may be doing the same.
+        """
+        if not compares:
+            return self._worker.submit(assess)
+        done: Future[Assessment] = Future()
+        done.set_result(assess())
+        return done
 
     def close(self) -> None:
-        """Waits for the feature that is being measured; those behind it are not measured any more."""
+        """Waits for the feature that is being assessed; those behind it are not assessed any more."""
         self._worker.shutdown(cancel_futures=True)

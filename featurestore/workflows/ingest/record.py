@@ -389,7 +389,7 @@ class Recorder:
         if not measured:
             self._features.append(done)
             return
-        assessment = self._measurer.begin(partial(self._assess, target, rows, transaction.learned_at))
+        assessment = self._assess(target, rows, transaction.learned_at)
         self._measuring.append(_Measuring(target, done, assessment, rows.values.held))
         self._finish_measuring(transaction, self._project.memory // SHARE_OF_MEMORY)
 
@@ -489,10 +489,11 @@ class Recorder:
         lines = version_remarks(target.hashed) if target.new else []
         return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
-    def _assess(self, target: Target, rows: RowValues, learned_at: int) -> Assessment:
+    def _assess(self, target: Target, rows: RowValues, learned_at: int) -> Future[Assessment]:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
-        return assess(
+        begun = partial(
+            assess,
             rows,
             version.data_type,
             self._project.drift.of(target.feature.name, target.feature.tags),
@@ -503,6 +504,7 @@ class Recorder:
             learned_at=learned_at,
             along=self._along.get(version.id),
         )
+        return self._measurer.begin(begun, compares=reference is not None or previous is not None)
 
     def _waits(self) -> bool:
         return bool(self._refused) or any(stream.fetched.waiting for stream in self.came)
