@@ -120,7 +120,7 @@ def test_memory_depends_on_the_batch_not_on_the_file(tmp_path: Path, suffix: str
         command = [sys.executable, "-c", COPY, str(tmp_path / f"t.{suffix}"), str(tmp_path / f"copy.{suffix}")]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
-    assert peak(1_600_000) - peak(200_000) < 120  # as a table the rows are some 180 MB more
+    assert peak(800_000) - peak(100_000) < 60  # as a table the rows are some 90 MB more
 
 
 COPY = """

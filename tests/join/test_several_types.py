@@ -28,7 +28,7 @@ def test_every_entity_of_a_label_gets_what_the_judge_says(asked: Several) -> Non
     check_in_memory(asked)
 
 
-@settings(max_examples=examples(2))
+@settings(max_examples=examples(3))
 @given(several())
 def test_duckdb_gives_every_entity_what_the_judge_says(asked: Several) -> None:
     check_in_store(duckdb_store, asked)

@@ -67,7 +67,7 @@ def test_the_latest_rows_of_all_spans_are_the_latest_rows(
                 assert all(_is_in(row, key_range) for row in part.select(of.entity_type.key_names).rows())
 
 
-@settings(max_examples=examples(3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=2))
 def test_any_text_may_be_the_end_of_a_span(new_store, tmp_path_factory, texts: list[str]) -> None:  # type: ignore[no-untyped-def]
     store: OfflineStore = new_store(tmp_path_factory.mktemp("store"))

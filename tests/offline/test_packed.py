@@ -66,7 +66,7 @@ def do(store: PostgresStore, run_id: str, change: Callable[[PostgresRun], object
 
 @pytest.mark.parametrize("kind", VALUES)
 @settings(
-    max_examples=examples(3),
+    max_examples=examples(4),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

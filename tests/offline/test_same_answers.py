@@ -210,7 +210,7 @@ def test_a_join_from_postgresql_gives_what_the_judge_says(postgres: PostgresServ
     check_in_postgres(postgres, group)
 
 
-@settings(max_examples=examples(1))
+@settings(max_examples=examples(3))
 @given(several())
 def test_postgresql_gives_every_entity_of_a_label_what_the_judge_says(postgres: PostgresServer, asked: Several) -> None:
     check_in_postgres(postgres, asked)

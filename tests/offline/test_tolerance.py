@@ -42,7 +42,7 @@ def is_same(held: float | None, new: float | None, tolerance: float | None) -> b
 
 @pytest.mark.parametrize(("data_type", "values"), [("float", FLOATS), ("int", INTEGERS)])
 @pytest.mark.parametrize("with_times", [True, False])
-@settings(max_examples=examples(3), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_definition_says_which_values_are_the_same(
     new_store: Factory,

@@ -102,7 +102,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=examples(3), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_runs_wrote_the_answers_are_those_of_the_judge(
     new_store: Factory,
