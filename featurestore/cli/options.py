@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def names(given: Iterable[str] | None) -> list[str]:
-    """``-f a,b -f c`` as a, b, c, each once."""
+    """``-f a,b -f c`` as a, b, c."""
     found = [name.strip() for item in given or () for name in item.split(",")]
-    return list(dict.fromkeys(name for name in found if name))
+    return [name for name in found if name]
 
 
 def instant(session: Session, option: str, text: str | None) -> int | None:

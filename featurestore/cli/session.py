@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from featurestore.cli.streams import say
 from featurestore.config import FILE, Project, find_root, load_project
-from featurestore.errors import UsageError
+from featurestore.errors import CancelledError, UsageError
 from featurestore.frozen import frozen
 from featurestore.progress import SILENT, Progress
 from featurestore.render.printable import one_line, printable
@@ -146,19 +146,44 @@ class Session:
         if not self.quiet:
             self.report(message)
 
-    def report_broken(self, lines: Iterable[str], *, fails: bool = False) -> None:
-        """Says what is wrong with declarations: as errors where they fail the command, or only errors are printed."""
+    def report_reasons(self, lines: Iterable[str], *, fails: bool = False) -> None:
+        """Says what is left undone or can't be used: as errors where that fails the command, and with ``-q``."""
         word = "error" if fails or self.quiet else "warning"
         for line in lines:
             self.report(f"{word}: {line}")
 
+    def report_findings(self, lines: Iterable[str]) -> None:
+        """With ``-q``, which leaves out the result, says why the exit code is 1."""
+        if self.quiet and not self.json:
+            self.report_reasons(lines)
+
     def warn(self, message: str) -> None:
         self.note(f"warning: {message}")
+
+    def warn_all(self, warnings: Iterable[str], reasons: Collection[str] = ()) -> None:
+        """Warnings; those that are reasons why the exit code is 3 are said with ``-q`` too."""
+        for line in warnings:
+            if line in reasons:
+                self.report_reasons([line])
+            else:
+                self.warn(line)
 
     def detail(self, message: str) -> None:
         """A line on stderr for ``-v``: a step, after the seconds since the command began."""
         if self.verbose:
             self.note(f"{time.monotonic() - self._began:7.2f} s  {message}")
+
+    def confirm(self, question: Callable[[], str], *, agreed: bool) -> None:
+        """Asks on stderr before something that can't be taken back. Raises CancelledError for any answer but yes.
+
+        Only where somebody sits at a terminal, and has not agreed beforehand.
+        """
+        if agreed or not sys.stdin.isatty():
+            return
+        sys.stderr.write(f"{one_line(question())} [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CancelledError("cancelled: nothing was changed")
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Progress]:

@@ -257,6 +257,7 @@ class Diff(Result):
     new: DiffSide
     code_changed: bool
     reasons: tuple[str, ...]
+    note: str | None
     metadata: dict[str, Any]
     unified_diff: str
     statistics: dict[str, Any]

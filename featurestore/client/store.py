@@ -368,7 +368,8 @@ class FeatureStore:
         from featurestore.workflows.runs import list_runs
 
         with self._offline() as store:
-            return results.Runs(runs_document(list_runs(store, feature=feature, status=status, last=last)))
+            found = list_runs(self.project, store, feature=feature, status=status, last=last)
+            return results.Runs(runs_document(found))
 
     def status(self, *, max_age: Duration | None = None) -> results.Status:
         """Freshness, failures, drift and lag of the online store, worst first."""

@@ -14,7 +14,15 @@ from collections.abc import Iterable, Iterator
 
 from featurestore.config import FILE, Project
 from featurestore.declared_files import DeclaredFiles, NamedFiles
-from featurestore.errors import ConfigError, DeclarationError, VersionFileError, did_you_mean, nearest
+from featurestore.errors import (
+    ConfigError,
+    DeclarationError,
+    FeatureStoreError,
+    UsageError,
+    VersionFileError,
+    did_you_mean,
+    nearest,
+)
 from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Problem
 from featurestore.registry.declaration import declared_files, read_declaration
@@ -296,7 +304,7 @@ def named_files(project: Project) -> list[str]:
 
 
 def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Feature]:
-    """The named features in the order named; all of them when none is named. Raises DeclarationError."""
+    """The named features in the order named; all of them when none is named. Raises what `unknown_feature` gives."""
     if not names:
         return list(registry.features)
     by_name = {feature.name: feature for feature in registry.features}
@@ -306,13 +314,11 @@ def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Featu
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
-def is_in_doubt(registry: Registry, name: str) -> bool:
-    """Whether a name that is not usable may be declared all the same: `unknown_feature` says what is wrong."""
-    return bool(registry.unread) or any(item.name == name for item in registry.problems)
+def unknown_feature(registry: Registry, name: str, others: Iterable[str] = ()) -> FeatureStoreError:
+    """The error for a name that is not usable: what is wrong with its declaration, or the nearest name.
 
-
-def unknown_feature(registry: Registry, name: str) -> DeclarationError:
-    """The error for a name that is not declared: what is wrong with its declaration, or the nearest name."""
+    A mistyped name is a UsageError in every command; ``others`` are names it may mean besides those declared.
+    """
     for item in registry.problems:
         if item.name == name:
             return DeclarationError(item.problem.message, where=item.problem.where, hint=item.problem.hint)
@@ -321,7 +327,7 @@ def unknown_feature(registry: Registry, name: str) -> DeclarationError:
         hint = problem.hint if close is None else f"did you mean {close!r}?"
         message = f"whether {name} is declared is not known: {said_of_file(problem)}"
         return DeclarationError(message, where=problem.where, hint=hint)
-    return DeclarationError(f"there is no feature {name!r}", hint=did_you_mean(name, registry.names()))
+    return UsageError(f"there is no feature {name!r}", hint=did_you_mean(name, {*registry.names(), *others}))
 
 
 def said_of_file(problem: Problem) -> str:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.point_in_time.entities import format_entity
-from featurestore.render.words import plural
+from featurestore.render.words import drift_reasons, plural
 
 if TYPE_CHECKING:
     from featurestore.model import Check, RejectedRow, Run
     from featurestore.registry.discovery import BrokenDeclaration
-    from featurestore.workflows.check import CheckResult
+    from featurestore.workflows.check import CheckFinding, CheckResult
     from featurestore.workflows.delete import DeleteResult
     from featurestore.workflows.lock import LockResult
     from featurestore.workflows.sync import SyncResult
+    from featurestore.workflows.verify.replay import Replay
 
 MOST_LINES = 10
 
@@ -48,6 +49,12 @@ def run_lines(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool) -> li
     return [*failed, *_at_most(rows, "" if dry_run else f"; featurestore runs {run.run_id} --json")]
 
 
+def drift_lines(run: Run) -> list[str]:
+    """A line for each feature that has drifted, with its reasons."""
+    drifted = [(item.name, item.drift) for item in run.features if item.drift is not None and item.drift["detected"]]
+    return [f"{name} has drifted: {drift_reasons(drift)}" for name, drift in drifted]
+
+
 def round_line(run: Run) -> str:
     """A run of ``--follow`` in one line."""
     written = sum(item.rows_written + item.rows_corrected + item.rows_withdrawn for item in run.features)
@@ -62,8 +69,12 @@ def round_line(run: Run) -> str:
 
 def finding_lines(result: CheckResult) -> list[str]:
     """What ``check`` found, each with its hint; at most ten lines, for a hook."""
-    lines = [f"{item.where}: {item.message}" + (f"; {item.hint}" if item.hint else "") for item in result.findings]
-    return _at_most(lines, "; featurestore check --json lists them all")
+    return _at_most([*map(finding_line, result.findings)], "; featurestore check lists them all")
+
+
+def finding_line(finding: CheckFinding) -> str:
+    """What is wrong, where, and what to do."""
+    return f"{finding.where}: {finding.message}" + (f"; {finding.hint}" if finding.hint else "")
 
 
 def locked_lines(locked: LockResult, *, dry_run: bool) -> list[str]:
@@ -97,6 +108,15 @@ def left_lines(result: DeleteResult) -> list[str]:
     name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
     back = f"still names {name}; remove it there, or the next ingestion brings it back"
     return [*(f"{file} {back}" for file in result.named_in), *result.unread, *result.namesakes]
+
+
+def replay_line(replay: Replay) -> str:
+    """How many answers were compared, and how many the history gives otherwise."""
+    counts = (
+        f"{plural(replay.lines, 'line')}, {plural(replay.checked, 'value')} compared: {replay.different:,} different"
+    )
+    counts += f", {replay.behind:,} lines behind" if replay.behind else ""
+    return counts + (f", {replay.unreadable:,} unreadable" if replay.unreadable else "")
 
 
 def sync_line(result: SyncResult) -> str:

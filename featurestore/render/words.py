@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from featurestore import times
+from featurestore.model import Json
 
 
 def number(value: object) -> str:
@@ -25,6 +28,12 @@ def number(value: object) -> str:
 def score(value: float | None) -> str:
     """A score of drift, which is between 0 and 1; ``–`` for None."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def drift_reasons(verdict: Mapping[str, Json]) -> str:
+    """Why a run's values count as drifted; empty where they don't."""
+    reasons = verdict.get("reasons")
+    return ", ".join(map(str, reasons)) if isinstance(reasons, list) else ""
 
 
 def minute(micros: int | None) -> str:

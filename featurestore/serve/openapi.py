@@ -35,7 +35,7 @@ SCHEMAS: Mapping[str, Any] = {
     "Error": _object(
         {"error": _object({"code": TEXT, "message": TEXT, "hint": {"type": ["string", "null"]}})},
         examples=[
-            {"error": {"code": "usage", "message": "no entity type 'pateint'", "hint": "did you mean 'patient'?"}}
+            {"error": {"code": "usage", "message": "there is no feature 'agee'", "hint": "did you mean 'age'?"}}
         ],
     ),
     "Value": _object(

@@ -143,7 +143,7 @@ def _add_history(router: APIRouter, look: Callable[[Looked], Response]) -> None:
         from featurestore.render.json.runs import runs_document
         from featurestore.workflows.runs import list_runs
 
-        return look(lambda _project, store: runs_document(list_runs(store, feature=feature, status=status, last=last)))
+        return look(lambda *here: runs_document(list_runs(*here, feature=feature, status=status, last=last)))
 
     @router.get(
         "/runs/{id}", response_model=None, summary="One run, with the rows that it set aside",

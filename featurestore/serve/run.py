@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featurestore.errors import ConfigError, UsageError, os_reason
 from featurestore.serve.settings import Settings
+from featurestore.signals import ENDING
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 GRACE_SECONDS = 30
@@ -103,11 +108,11 @@ def serve(
     Several workers are processes of their own, and one that dies is started again. Raises what `app.make_app` raises.
     """
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     common: dict[str, Any] = {
         "access_log": False, "log_level": "warning", "server_header": False, "proxy_headers": False,
         "timeout_graceful_shutdown": GRACE_SECONDS, "ws": "none", "lifespan": "on",
+        "loop": "featurestore.serve.loop:ServingLoop",
         "ssl_certfile": None if tls is None else tls.certificate, "ssl_keyfile": None if tls is None else tls.key,
     }  # fmt: skip
     with ExitStack() as ending, suppress(KeyboardInterrupt):
@@ -119,12 +124,33 @@ def serve(
             config = uvicorn.Config(
                 "featurestore.serve.app:create", factory=True, workers=workers, backlog=BACKLOG, **common
             )
-            Multiprocess(config, [listening]).run()
+            _run_workers(config, listening)
             return
         from featurestore.serve.app import make_app
 
         started()
         uvicorn.Server(uvicorn.Config(make_app(settings), **common)).run(sockets=[listening])
+
+
+def _run_workers(config: uvicorn.Config, listening: socket.socket) -> None:
+    """Serves by several processes. The signal that ends them is sent again for those who waited for it before."""
+    from uvicorn.supervisors import Multiprocess
+
+    class Supervisor(Multiprocess):
+        ended_by: int | None = None
+
+        def handle_signals(self) -> None:
+            self.ended_by = next((number for number in self.signal_queue if number in ENDING), self.ended_by)
+            super().handle_signals()
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    supervisor = Supervisor(config, [listening])
+    supervisor.run()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    if supervisor.ended_by is None:
+        raise ConfigError("a worker could not start", hint="without --workers the reason is said")
+    signal.raise_signal(supervisor.ended_by)
 
 
 def _passed_socket() -> socket.socket | None:

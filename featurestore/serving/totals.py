@@ -38,6 +38,11 @@ class Totals:
         """A line for each kind of loss, and for each feature whose readers stay on a later promotion."""
         return [*_losses(self.lost, repaired=not self.unrepaired), *self.refused.values()]
 
+    @property
+    def reasons(self) -> list[str]:
+        """Those that say that something is left undone."""
+        return self.warnings if self.unrepaired else [*self.refused.values()]
+
 
 def _losses(lost: Mapping[str, str], *, repaired: bool) -> Iterator[str]:
     for reason in dict.fromkeys(lost.values()):

@@ -230,9 +230,17 @@ def _cut(text: bytes) -> Dialect:
     (delimiter, quote), rows = max(rows_of.items(), key=lambda item: _regularity(item[1]))
     usual = Counter(map(len, rows)).most_common(1)[0][0] if rows else 1
     before = next((at for at, row in enumerate(rows) if len(row) == usual), 0)
+    below = next((at for at, row in enumerate(rows) if len(row) == usual and not _is_title(row)), before)
+    if below > before and _is_header(rows[below:]):  # a spreadsheet writes as many fields into each line
+        before = below
     skip = _lines_before(lines, kept, before) if before and comment is None else 0
     header = not rows or _is_header(rows[before:])
     return Dialect(delimiter=delimiter, quote=quote, comment=comment, skip_rows=skip, header=header)
+
+
+def _is_title(row: Sequence[str]) -> bool:
+    """Whether a row of many fields has but one, if any, that is not empty."""
+    return len(row) > 2 and sum(bool(cell.strip()) for cell in row) <= 1
 
 
 def _lines_before(lines: Sequence[str], kept: Sequence[str], before: int) -> int:

@@ -75,6 +75,7 @@ def read_duckdb(
     import duckdb
     import pyarrow as pa
 
+    from featurestore.tables.ahead import one_ahead
     from featurestore.tables.arrow_batches import batch_of, naming_the_file, readable
     from featurestore.tables.chosen_columns import others, select_columns
 
@@ -98,10 +99,11 @@ def read_duckdb(
             first = 1
             rows = min(rows, long_rows) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             rows = min(rows, max(CELLS // len(chosen), LEAST_ROWS))
-            for batch in connection.sql(statement).to_arrow_reader(rows):
-                _refuse_long(batch.select(held), name)
-                yield _with_bits(batch_of(batch.select(held), name, first, unread=unread), of_bits)
-                first += batch.num_rows
+            with closing(one_ahead(iter(connection.sql(statement).to_arrow_reader(rows)))) as batches:
+                for batch in batches:
+                    _refuse_long(batch.select(held), name)
+                    yield _with_bits(batch_of(batch.select(held), name, first, unread=unread), of_bits)
+                    first += batch.num_rows
             check()
         except (duckdb.Error, OSError) as exc:  # what goes wrong in the middle is Arrow's, an OSError with its text
             said = str(exc).partition("\n")[0]

@@ -18,7 +18,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import NothingToReadError, SourceError, os_reason
+from featurestore.errors import NothingToReadError, SourceError, UsageError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.regular import in_home
@@ -278,26 +278,14 @@ class FileSource:
         base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)
         shown = self._location if self._given is None else self._given
         where = f"source {self._name}"
-        import glob
-
         pattern = str(in_home(pattern))
         path = base / pattern
         if path.is_dir():
             return list(self._in_folder(path, shown, where))
-        if path.exists():
-            return [path]
-        # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
-        # order.
-        # Below the folder, not as a part of one pattern: its own name may hold [ ] or *.
-        matches = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207  # a pattern may be absolute
-        files = [base / name for name in matches if not (base / name).is_dir()]
+        files = _matching(base, pattern)
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
-            raise NothingToReadError(
-                f"no file matches {shown}" if glob.has_magic(pattern) else f"{shown} does not exist",
-                where=where,
-                hint=f"looked in {base}{fix}",
-            )
+            raise NothingToReadError(_none_there(shown), where=where, hint=f"looked in {base}{fix}")
         return list(files)
 
     def _without_empty(self, found: list[Path | None]) -> list[Path | None]:
@@ -334,6 +322,31 @@ class FileSource:
             )
             self._warnings = (*self._warnings, *(() if text in self._warnings else (text,)))
         return found
+
+
+def check_given(given: str) -> None:
+    """Raises UsageError where ``--input`` names nothing that is there: a mistyped path is no failed run."""
+    base, pattern = Path.cwd(), str(in_home(given))
+    if given != "-" and not (base / pattern).is_dir() and not _matching(base, pattern):
+        raise UsageError(f"--input: {_none_there(given)}", hint=f"looked in {base}; - is standard input")
+
+
+def _matching(base: Path, pattern: str) -> list[Path]:
+    """The file of that path below a folder, or those that match it as a pattern."""
+    import glob
+
+    if (base / pattern).exists():
+        return [base / pattern]
+    # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading order.
+    # Below the folder, not as a part of one pattern: its own name may hold [ ] or *.
+    matches = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207  # a pattern may be absolute
+    return [base / name for name in matches if not (base / name).is_dir()]
+
+
+def _none_there(pattern: str) -> str:
+    import glob
+
+    return f"no file matches {pattern}" if glob.has_magic(pattern) else f"{pattern} does not exist"
 
 
 def _bundles(offer: Offer, only: Mapping[str, Start | None] | None) -> list[list[HashedFile]]:

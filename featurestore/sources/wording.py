@@ -204,10 +204,12 @@ def warn_of_text(
 def _large_beside_floats(column: pl.Series) -> int | None:
     """Where a column has its first integer that no float holds, if all else are numbers, some of them not whole."""
     values = column.drop_nulls()
-    if any(not some.str.contains(_NUMBER).all() for some in (values.head(_LOOKED_AT), values)):
+    first = values.head(_LOOKED_AT)
+    # What costs least and rules out most comes first.
+    if not (first.str.contains(_NUMBER).all() and values.str.contains(r"[.eE]").any()):
         return None
     large = (column.cast(pl.Int128, strict=False).abs() >= EXACT_FLOAT).fill_null(value=False)
-    return large.arg_max() if large.any() and values.str.contains(r"[.eE]").any() else None
+    return large.arg_max() if large.any() and values.str.contains(_NUMBER).all() else None
 
 
 def _setting_of_most(column: pl.Series, dialect: Dialect) -> tuple[str, str] | None:

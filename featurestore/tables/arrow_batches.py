@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from featurestore.errors import SourceError
-from featurestore.tables.arrow_files import refuse_joined_files, refuse_rest
+from featurestore.tables.arrow_files import open_arrow_file, refuse_rest
 from featurestore.tables.arrow_limits import beyond_limits, has_limits
 from featurestore.tables.batch import MAX_REJECTED, Batch, UnreadableRow, nfc, texts
 from featurestore.tables.formats import refuse_foreign
@@ -188,11 +188,10 @@ def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.Recor
     stream.seek(0)
     if head == FILE_MAGIC:
         try:
-            reader = pa.ipc.open_file(stream)
+            reader = open_arrow_file(stream)
         except pa.ArrowInvalid as exc:
             hint = "copy it again: an Arrow file is only complete with its end"
             raise SourceError("is an Arrow file that was cut or damaged", hint=hint) from exc
-        refuse_joined_files(stream)
         return reader.schema, (reader.get_batch(at) for at in range(reader.num_record_batches))
     refuse_foreign(stream, "", "Arrow")
     if not head.startswith(CONTINUATION) and int.from_bytes(head[:4], "little") > LARGEST_SCHEMA:

@@ -169,18 +169,18 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
     import pyarrow as pa
 
     from featurestore.tables.arrow_batches import int96_columns, panics
-    from featurestore.tables.arrow_files import refuse_joined_files
+    from featurestore.tables.arrow_files import open_arrow_file
     from featurestore.tables.parquet_files import open_parquet, refuse_joined
 
     try:
-        if form == "parquet":
+        if form == "arrow":
+            schema = open_arrow_file(stream).schema
+        else:
             reader = open_parquet(stream)
             refuse_joined(stream, "")
             if int96_columns(reader):
                 return True
-        else:
-            refuse_joined_files(stream)
-        schema = reader.schema_arrow if form == "parquet" else pa.ipc.open_file(stream).schema
+            schema = reader.schema_arrow
     except (pa.ArrowException, OSError, ValueError):  # for Polars to say what is wrong with it
         return False
     finally:
@@ -189,15 +189,14 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
 
 
 def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFrame]:
-    import pyarrow as pa
-
+    from featurestore.tables.arrow_files import open_arrow_file
     from featurestore.tables.parquet_files import open_parquet
 
     if form == "parquet":
         file = open_parquet(stream, coerce_int96_timestamp_unit="us")
         schema, batches = file.schema_arrow, file.iter_batches(min(rows, _MOST_ROWS))
     else:
-        reader = pa.ipc.open_file(stream)
+        reader = open_arrow_file(stream)
         schema = reader.schema
         batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
     yield from _frames(schema, batches)

@@ -60,6 +60,9 @@ def read_csv(
     shape = _shape(header, len(columns), dialect, classic=classic, nul=strict)
     table = _File(name, columns, shape, dialect, hint, strict=strict)
     if (nameless := columns.count("")) and not strict:
+        if nameless == len(columns):
+            way = hint("skip_rows", "1") or "leave out the lines before the header"
+            raise SourceError("the header names no column", where=name, hint=way)
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
     empty = True
     for block in chain(blocks, (None,)):

@@ -26,6 +26,8 @@ _USUAL = re.compile(
     r"(?: ?(?P<zone>Z|UTC|[+-]00(?::?00)?))?)?"
 )
 _SHORTEST, _LONGEST = 10, 64
+_BEGINNING = "^ *[0-9]{4}"
+_MANY_LENGTHS = 32  # more than the fractions and zones of times make
 _LAYOUTS_AT_MOST = 64  # of one length; the others are not times
 _ROWS_AT_ONCE = 1 << 14  # turned to columns in pieces that stay in the cache
 ZERO = np.uint8(ord("0"))
@@ -58,6 +60,8 @@ def parse_column(texts: pl.Series, *, up: bool = False) -> ParsedTexts:
         elif is_instant_layout(shape):
             _read_one_by_one(characters, places, out, up=up)
 
+    if texts.str.len_bytes().n_unique() > _MANY_LENGTHS:  # prose and addresses: each length is looked at by itself
+        texts = texts.set(~texts.str.contains(_BEGINNING), None)
     read_layouts(texts, read, shortest=_SHORTEST)
     return out
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
-from featurestore.errors import UsageError, VersionFileError, did_you_mean
+from featurestore.errors import UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
-from featurestore.registry.discovery import discover, is_in_doubt, named_files, unknown_feature
+from featurestore.registry.discovery import discover, named_files, unknown_feature
 from featurestore.registry.git import export_declared, export_revision, way_to_revisions
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -55,13 +55,17 @@ class Side:
 
 @frozen
 class CodeDiff:
-    """The code of two versions, why it differs, and the metadata that changed since the last lock (old, new)."""
+    """The code of two versions, why it differs, and the metadata that changed since the last lock (old, new).
+
+    ``note`` says why the sides are those that they are, where nothing else could be compared.
+    """
 
     feature: str
     old: Side
     new: Side
     reasons: tuple[str, ...]
     metadata: Mapping[str, tuple[Json, Json]]
+    note: str | None = None
 
     @property
     def code_changed(self) -> bool:
@@ -119,8 +123,8 @@ def diff_code(
     """Compares the code of two versions, or with ``revision`` the code at a git revision with that of a version.
 
     ``old`` and ``new`` are numbers, hash prefixes or ``worktree``. With neither: the active version against the
-    working tree if that differs, else the previous version against the active one. With one: that version against
-    the working tree. Raises UsageError or VersionFileError for a version or revision that doesn't exist.
+    working tree if that differs or there is no other, else the previous version against the active one. With one: that
+    version against the working tree. Raises UsageError or VersionFileError for a version or revision that is not there.
     """
     if revision is not None and new is not None:
         raise UsageError("a git revision is compared with one version, and two are named", hint="name at most one")
@@ -130,10 +134,7 @@ def diff_code(
     entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
-        if is_in_doubt(registry, feature):
-            raise unknown_feature(registry, feature)
-        names = {*registry.names(), *files.all_versions(project.versions)}
-        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, names))
+        raise unknown_feature(registry, feature, files.all_versions(project.versions))
     if revision is not None:
         before, after = _revision_side(project, feature, revision), _side(project, feature, old or WORKTREE, entry)
     elif old is None:
@@ -141,12 +142,14 @@ def diff_code(
     else:
         before = _side(project, feature, old, entry)
         after = _side(project, feature, new or WORKTREE, entry)
+    lone = old is None and revision is None and after.label == WORKTREE and before.sha256 == after.sha256
     return CodeDiff(
         feature=feature,
         old=before,
         new=after,
         reasons=tuple(explain(before.parts, after.parts)) if before.sha256 != after.sha256 else (),
         metadata=_metadata(project, entry) if entry is not None and after.label == WORKTREE else {},
+        note=f"{feature} has only one version, and the working tree does not differ from it" if lone else None,
     )
 
 
@@ -211,10 +214,12 @@ def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName
         return _file_side(active), _working_side(entry)
     others = [version for version in versions if version.short != active.short]
     earlier = [version for version in others if version.number < active.number] or others
+    if not earlier and entry is not None:
+        return _file_side(active), _working_side(entry)  # nothing to compare: the same code
     if not earlier:
         raise UsageError(
-            f"{feature} has only one version, and the working tree does not differ from it",
-            hint="change its code, or name two versions",
+            f"{feature} has only one version, and is not declared any more",
+            hint=f"featurestore show {feature} says what it was",
         )
     return _file_side(earlier[-1]), _file_side(active)
 

@@ -209,5 +209,5 @@ def max_ages(lives: Lives, pointers: Pointers) -> Mapping[str, int | None]:
 def find_entity_type(project: Project, name: str) -> EntityType:
     """The project's entity type of that name. Raises UsageError with the nearest name."""
     if name not in project.entity_types:
-        raise UsageError(f"no entity type {name!r}", hint=did_you_mean(name, project.entity_types))
+        raise UsageError(f"there is no entity type {name!r}", hint=did_you_mean(name, project.entity_types))
     return project.entity_types[name]

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, NoVersionError, UsageError, did_you_mean
+from featurestore.errors import FeatureStoreError, NoVersionError, UsageError
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import AuditLog, OfflineStore
-from featurestore.registry.discovery import discover, is_in_doubt, unknown_feature
+from featurestore.registry.discovery import discover, unknown_feature
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.workflows.active import active_version
@@ -161,6 +161,4 @@ def _no_history(project: Project, feature: str) -> FeatureStoreError:
     declared = registry.names()
     if feature in declared or files.versions_of(project.versions, feature):
         return UsageError(f"{feature} has no history yet", hint=f"run featurestore ingest {feature}")
-    if is_in_doubt(registry, feature):
-        return unknown_feature(registry, feature)
-    return UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, declared))
+    return unknown_feature(registry, feature, files.all_versions(project.versions))

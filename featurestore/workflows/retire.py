@@ -98,7 +98,7 @@ def _check(project: Project, offline: OfflineStore, lives: Lives, name: str, ver
             known = {version.id.feature for version in offline.versions()}
         known = {item for item in {*known, *files.features_of(project.versions)} if lives.is_removed(item)}
         hint = did_you_mean(name, known) or did_you_mean(name, lives.declared)
-        raise UsageError(f"nothing is known of a feature {name!r}", hint=hint)
+        raise UsageError(f"there is no feature {name!r}", hint=hint)
     if lives.unreadable:
         raise UsageError(
             f"whether {name} is declared is not known: {lives.unreadable}",

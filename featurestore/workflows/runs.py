@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurestore.errors import UsageError
+from featurestore.config import Project
+from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import RejectedRow, Run
-from featurestore.offline.contract import AuditLog
+from featurestore.offline.contract import AuditLog, OfflineStore
+from featurestore.registry.discovery import discover, unknown_feature
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder.files import all_versions
 
 STATUSES = ("ok", "partial", "failed")
 
@@ -20,12 +24,27 @@ class RunDetail:
 
 
 def list_runs(
-    store: AuditLog, *, feature: str | None = None, status: str | None = None, last: int | None = None
+    project: Project,
+    store: OfflineStore,
+    *,
+    feature: str | None = None,
+    status: str | None = None,
+    last: int | None = None,
 ) -> list[Run]:
-    """Runs, newest first. Raises UsageError for a status that runs don't have."""
+    """Runs, newest first. Raises UsageError for a status that runs don't have, and for a feature that is nowhere."""
     if status is not None and status not in STATUSES:
-        raise UsageError(f"there is no status {status!r}", hint="one of " + ", ".join(STATUSES))
-    return store.runs(feature=feature, status=status, last=last)
+        raise UsageError(f"there is no status {status!r}", hint=did_you_mean(status, STATUSES))
+    runs = store.runs(feature=feature, status=status, last=last)
+    if feature is not None and not runs:
+        _check_known(project, store, feature)
+    return runs
+
+
+def _check_known(project: Project, store: OfflineStore, feature: str) -> None:
+    registry = discover(project, SourceTree(project.root))
+    others = {*all_versions(project.versions), *(version.id.feature for version in store.versions())}
+    if feature not in {*registry.names(), *(item.name for item in registry.broken), *others}:
+        raise unknown_feature(registry, feature, others)
 
 
 def show_run(store: AuditLog, wanted: str) -> RunDetail:

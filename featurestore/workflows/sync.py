@@ -56,7 +56,7 @@ class SyncResult:
     ``refused`` are features whose readers stay on another version than the active one, since it was promoted later, or
     as they are, since the files of the project don't say which version is active.
     ``unrepaired`` are features that have lost values, which were not written again because that was not wanted. Each
-    has its part in ``warnings``.
+    has its part in ``warnings``, and ``reasons`` are those of them that say so.
     """
 
     mode: Mode
@@ -66,6 +66,7 @@ class SyncResult:
     warnings: tuple[str, ...]
     refused: tuple[str, ...]
     unrepaired: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     @property
     def entities_written(self) -> int:
@@ -114,11 +115,14 @@ def sync_project(
             project, offline, online, versions, mode,
             dry_run=dry_run, repair=repair, take_over=take_over, left=left, progress=progress,
         )  # fmt: skip
-    warnings = (
-        *lives.notes(version.id.feature for version in versions),
-        *(f"{name} stays as it is online: {problem}; {problem.hint}" for name, problem in damaged.items()),
+    notes = lives.notes(version.id.feature for version in versions)
+    stays = [f"{name} stays as it is online: {problem}; {problem.hint}" for name, problem in damaged.items()]
+    return replace(
+        result,
+        warnings=(*notes, *stays, *result.warnings),
+        refused=(*result.refused, *damaged),
+        reasons=(*stays, *result.reasons),
     )
-    return replace(result, warnings=(*warnings, *result.warnings), refused=(*result.refused, *damaged))
 
 
 def sync_repeatedly(
@@ -204,6 +208,7 @@ def sync(
         warnings=(*renamed, *totals.warnings),
         refused=tuple(totals.refused),
         unrepaired=totals.unrepaired,
+        reasons=tuple(totals.reasons),
     )
 
 

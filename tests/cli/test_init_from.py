@@ -103,6 +103,19 @@ def test_the_settings_that_the_data_needs_are_proposed_and_shown(folder: Folder)
         assert line in settings
 
 
+@pytest.mark.parametrize("title", ["Visits of 2024,,", ",,\nVisits of 2024,,", ",,"])
+def test_a_title_that_has_the_fields_of_a_spreadsheet_is_skipped(folder: Folder, title: str) -> None:
+    (folder.root / "visits.csv").write_text(f"{title}\nuser_id,at,x\n1,2024-01-01,3\n2,2024-01-02,4\n")
+    looked = folder.json("preview", str(folder.root / "visits.csv"))
+    assert looked["dialect"] == {"skip_rows": title.count("\n") + 1}
+    assert [column["name"] for column in looked["columns"]] == ["user_id", "at", "x"]
+
+
+def test_rows_with_one_value_are_no_title_where_no_header_follows(folder: Folder) -> None:
+    (folder.root / "sparse.csv").write_text("a,,\n1,2,3\n4,5,6\n")
+    assert folder.json("preview", str(folder.root / "sparse.csv"))["dialect"] == {}
+
+
 OPEN: dict[str, tuple[str, Sequence[str], str, str]] = {
     "day or month": (
         "user_id,day,n\n1,1/2/2024,1\n", ["--format-of", "day=%d/%m/%Y"], "is it day or month first?", "%m/%d/%Y",

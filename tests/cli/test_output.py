@@ -157,3 +157,16 @@ def test_without_a_command_json_is_a_document_too(project: Folder) -> None:
     ran = project.run("--json", code=2)
     hint = "run featurestore --help"
     assert ran.json["error"] == {"code": "usage", "message": "no command was given", "hint": hint}
+
+
+def test_what_check_finds_is_its_result_and_with_q_an_error(project: Folder) -> None:
+    found = project.run("check", code=1)
+    assert "age_share has no version file" in found.out
+    assert "nothing is wrong" not in found.out
+    assert found.err == ""
+    quiet = project.run("check", "-q", code=1)
+    assert quiet.out == ""
+    assert quiet.err.startswith("error: ")
+    assert "age_share has no version file" in quiet.err
+    project.run("lock")
+    assert project.run("check", "-q").err == ""

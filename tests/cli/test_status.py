@@ -68,7 +68,7 @@ def test_a_failure_says_since_when_how_often_why_and_what_to_do(project: Folder)
     assert by_name(document)["age_share"]["problems"] == []
     shown = project.run("-q", "status", code=1)
     assert shown.out == ""
-    assert shown.err.startswith("chol_share has failed since ")
+    assert shown.err.startswith("error: chol_share has failed since ")
 
 
 def test_a_feature_that_never_ran_and_a_broken_declaration_are_problems(ingested: Folder) -> None:

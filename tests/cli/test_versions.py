@@ -159,7 +159,10 @@ def test_diff_shows_the_code_and_how_the_values_moved(two: Folder) -> None:
 
 def test_diff_with_neither_compares_the_worktree_or_the_one_before(two: Folder) -> None:
     two.run("ingest")
-    assert "only one version" in two.run("diff", "age_share", code=2).err
+    alone = two.json("diff", "age_share", "--exit-code")
+    assert (alone["old"]["label"], alone["new"]["label"], alone["code_changed"]) == ("version 1", "worktree", False)
+    assert "only one version" in alone["note"]
+    assert "only one version" in two.run("diff", "age_share").out
     two.edit("features/lib.py", "column / 100", "column / 50")
     found = two.json("diff", "age_share", "--code")
     assert (found["old"]["label"], found["new"]["label"]) == ("version 1", "worktree")

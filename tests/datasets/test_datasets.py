@@ -180,6 +180,8 @@ def test_erased_history_is_reported_as_the_reason_of_a_difference(ingested: Fold
         store.execute(f"DELETE FROM {table} WHERE patient_id = '001'")
     found = ingested.json("dataset", "trial", "--verify", code=1)
     assert found["reasons"] == ["age_share: 2 of 3 rows of history were erased since"]
+    quiet = ingested.run("dataset", "trial", "--verify", "-q", code=1)
+    assert (quiet.out, "error: age_share: 2 of 3 rows" in quiet.err) == ("", True)
     ran = ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"), code=4)
     assert "2 of 3 rows of history were erased since" in ran.err
     assert not (ingested.root / "again.parquet").exists()

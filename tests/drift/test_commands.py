@@ -74,6 +74,9 @@ def test_only_fail_on_drift_changes_the_exit_code(watched: Folder) -> None:
     assert add(watched, 2, shift=1.0)["chol"]["drift"]["detected"] is True
     assert add(watched, 3, 1, "--fail-on-drift", shift=1.0)["chol"]["status"] == "ok"
     assert len(watched.json("stats", "chol")["drift"]) == 3
+    (watched.root / "visits04.csv").write_text(visits(4, shift=1.0), encoding="utf-8")
+    said = watched.run("ingest", "-q", "--fail-on-drift", code=1)
+    assert (said.out, said.err) == ("", "error: chol has drifted: score, range\n")
 
 
 def test_a_shift_in_one_feature_leaves_the_other_alone(watched: Folder) -> None:
@@ -218,6 +221,8 @@ def test_a_verdict_that_was_tampered_with_is_found(watched: Folder) -> None:
     found = watched.json("drift", "chol", "--recompute", code=1)
     assert (found["different"], found["runs"][1]["differs"]) == (1, ["score"])
     assert "was recomputed" in watched.run("drift", "chol", "--recompute", code=1).out
+    quiet = watched.run("drift", "chol", "--recompute", "-q", code=1)
+    assert (quiet.out, quiet.err) == ("", "error: 1 verdict came out differently\n")
 
 
 def test_a_verdict_of_another_processor_which_rounds_otherwise_is_the_same(watched: Folder) -> None:

@@ -20,11 +20,15 @@ from featurestore.postgres.connection import Server as Database
 from featurestore.workflows.erasure import completion
 from tests.conftest import Folder
 from tests.erasure.killing import Killer, line_in
-from tests.erasure.test_killed import NEEDLES, NEXT, PARTS, WHO, killer, leave_traces, left_in
+from tests.erasure.test_killed import NEEDLES, NEXT, PARTS, WHO, leave_traces, left_in
 from tests.services import Server, new_server, serve
 from tests.services_postgres import PostgresServer
 
-__all__ = ["killer"]
+
+@pytest.fixture
+def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
+    with Killer(tmp_path_factory.mktemp("killer")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_the_index_of_the_commit_that_is_being_made_is_judged(
     monkeypatch.setenv("GIT_INDEX_FILE", ".git/next-index-1.lock")
     environment = {**os.environ, "GIT_INDEX_FILE": str(index)}
     subprocess.run(["git", "add", "features/cardiac.py"], cwd=repository.root, env=environment, check=True)
-    assert "has no version file" in repository.run("check", "--staged", code=1).err
+    assert "has no version file" in repository.run("check", "--staged", code=1).out
 
 
 def test_a_linked_worktree_with_the_project_in_a_subfolder(

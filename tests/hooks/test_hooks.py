@@ -74,7 +74,7 @@ def test_check_finds_a_version_file_that_was_changed_in_any_way(repository: Fold
     assert changed != text
     path.write_bytes(changed)
     assert "damaged" in kinds(repository)
-    said = repository.run("check", code=1).err
+    said = repository.run("check", code=1).out
     assert ("features/.versions/** -text` to .gitattributes" in said) is (damage == "crlf")
 
 

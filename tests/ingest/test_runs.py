@@ -274,8 +274,10 @@ def test_a_source_that_is_not_there_is_named(project: Folder, flag: str) -> None
     if flag == "--source":
         assert "did you mean 'visits'?" in project.run("ingest", "--source", "visit", code=2).err
     else:
-        ran = project.run("ingest", "--input", "nowhere.csv", code=4)
+        ran = project.run("ingest", "--input", "nowhere.csv", code=2)
         assert "nowhere.csv does not exist" in ran.err
+        assert "no file matches nowhere-*.csv" in project.run("ingest", "--input", "nowhere-*.csv", code=2).err
+        assert project.json("runs")["runs"] == []  # a typo is no failed run
 
 
 def test_a_mistyped_feature_gets_a_did_you_mean(project: Folder) -> None:

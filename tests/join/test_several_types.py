@@ -204,6 +204,7 @@ def test_a_data_set_of_several_entity_types_is_made_again(trips: Folder, tmp_pat
         (("--entity", "driver=customer_id"), "orders,rating", "would both take their keys", "customer=customer_id"),
         ((), "at=orders", "the labels already have a column 'at'", "-f NEW=orders"),
         ((), "x=orders,x=rating", "x is asked for twice", "-f NEW=rating"),
+        ((), "orders,rating,orders", "orders is asked for twice", "-f NEW=orders"),
         (("--with-times", "--times-suffix", "_id"), "driver=rating", "have a column 'driver_id'", "--times-suffix"),
         (("--split", "a=2024-01-04,b", "--split-column", "trip"), "orders", "a column 'trip'", "--split-column"),
         ((), "=orders", "does not say which feature gets which name", "payer_spend=payer.spend@2"),

@@ -330,6 +330,7 @@ def test_a_log_is_replayed_through_the_join_and_what_is_behind_is_counted(
         1, "1", "last", "2024-01-01T00:00:00Z"
     )  # fmt: skip
     assert "1 different" in ratio.run("verify", "--requests", log, code=1).out
+    assert "1 different" in ratio.run("verify", "--requests", log, "-q", code=1).err
     assert "leave out the others" in ratio.run("verify", "score", "--requests", log, code=2).err
 
 

@@ -294,7 +294,7 @@ def test_a_folder_link_that_leads_nowhere_is_named_and_takes_no_feature_away(pro
         "features/team: is a link to nothing" if target != "team" else "features/team: can't be read: Too many levels"
     )
     assert said in project.run("list").err
-    assert said in project.run("check", code=1).err
+    assert said in project.run("check", code=1).out
     assert said in project.run("plan", "--exit-code", code=2).err
     assert project.json("plan")["features"][0]["change"] == "none"
     assert "whether age_share is declared is not known" in project.run("ingest", "age_share", code=2).err
@@ -306,7 +306,7 @@ def test_a_features_folder_that_is_a_link_to_nothing_is_named(project: Folder) -
     shutil.rmtree(project.root / "features")
     (project.root / "features").symlink_to("../nowhere")
     assert "features: is a link to nothing" in project.run("list").err
-    assert "features: is a link to nothing" in project.run("check", code=1).err
+    assert "features: is a link to nothing" in project.run("check", code=1).out
 
 
 def test_a_link_to_nothing_that_can_t_be_a_folder_of_modules_is_nobody_s_business(project: Folder) -> None:

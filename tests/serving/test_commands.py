@@ -117,6 +117,8 @@ def test_code_put_back_to_an_older_text_does_not_step_back_unasked(synced: Folde
     synced.run("ingest")
     ran = synced.run("sync", code=3)
     assert "promote age_share 1" in ran.err
+    quiet = synced.run("sync", "-q", code=3).err
+    assert (quiet[:7], "promote age_share 1" in quiet) == ("error: ", True)  # why it is 3
     assert synced.json("get", "patient", "001")["entities"][0]["features"]["age_share"]["value"] == pytest.approx(5.1)
 
 

@@ -243,8 +243,9 @@ def holding(folder: Path, what: bytes) -> list[Path]:
 
 def test_the_next_sync_erases_where_the_online_store_was_unreachable(synced: Folder) -> None:
     synced.edit("featurestore.toml", "[entity_types", '[online]\nurl = "redis://127.0.0.1:1/0"\n[entity_types')
-    left = synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
+    left = synced.run("delete", "patient", "001", "--erase", "--yes", "-q", code=3).err
     assert "the next command that writes erases the online values" in left
+    assert {line.partition(" ")[0] for line in left.splitlines()} == {"error:"}
     synced.edit("featurestore.toml", '[online]\nurl = "redis://127.0.0.1:1/0"\n', "")
     assert served(synced, "001") == [0.51]
     assert "erased" in synced.run("sync").err

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from featurestore.errors import FeatureStoreError
 from featurestore.sources.parquet import read_parquet
+from featurestore.tables.arrow_batches import read_record_batches
 from tests.often import examples
 from tests.sources.conftest import Shops
 
@@ -133,6 +134,7 @@ import io
 import pyarrow as pa, pyarrow.parquet as pq
 from featurestore.errors import SourceError
 from featurestore.sources.parquet import read_parquet
+from featurestore.tables.arrow_batches import read_record_batches
 
 out = io.BytesIO()
 pq.write_table(pa.table({"id": ["1", "2"], "x": [1.5, None], "l": [[1], []]}), out)
@@ -166,3 +168,47 @@ def test_a_parquet_footer_that_lost_rows_is_refused() -> None:
         with suppress(FeatureStoreError):
             batches = read_parquet(io.BytesIO(damaged), "x.parquet", None, said.append)
             assert sum(batch.frame.height for batch in batches) == 60, at - begin
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_a_damaged_footer_of_an_arrow_file_changes_no_value(compression: str | None) -> None:
+    """Each bit of it, flipped: the file is refused, or read as it was."""
+    table = pa.table({"id": ["a", "b", "c"], "of": pa.array(["u", "v", "u"]).dictionary_encode(), "at": _times(3)})
+    stream = io.BytesIO()
+    with pa.ipc.new_file(stream, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table, max_chunksize=1)
+    data = stream.getvalue()
+    begin = len(data) - 10 - int.from_bytes(data[-10:-6], "little")
+    refused = 0
+    for at in range(begin, len(data)):
+        for bit in range(8):
+            damaged = bytes([*data[:at], data[at] ^ (1 << bit), *data[at + 1 :]])
+            try:
+                schema, batches = read_record_batches(io.BytesIO(damaged))
+                read = pa.Table.from_batches(list(batches), schema)
+            except (FeatureStoreError, pa.ArrowException, OSError, ValueError):
+                refused += 1
+            else:
+                assert read.equals(table), (at - begin, bit)
+    assert refused > len(data) - begin
+
+
+def test_an_arrow_file_need_not_have_a_mark_of_its_end() -> None:
+    """Nor one in front of each message, which nobody wrote before 2019."""
+    table = pa.table({"id": ["a", "b"]})
+    for options in (pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(use_legacy_format=True)):
+        for rows in (0, 2):
+            stream = io.BytesIO()
+            with pa.ipc.new_file(stream, table.schema, options=options) as writer:
+                writer.write_table(table.slice(0, rows), max_chunksize=1)
+            schema, batches = read_record_batches(io.BytesIO(stream.getvalue()))
+            assert pa.Table.from_batches(list(batches), schema).equals(table.slice(0, rows))
+    frame = pl.DataFrame({"id": ["a", "b"]})
+    stream = io.BytesIO()
+    frame.write_ipc(stream, record_batch_size=1)
+    _, batches = read_record_batches(io.BytesIO(stream.getvalue()))
+    assert sum(batch.num_rows for batch in batches) == 2
+
+
+def _times(rows: int) -> pa.Array:
+    return pa.array(range(rows), pa.timestamp("us", "UTC"))

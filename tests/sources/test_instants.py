@@ -68,6 +68,13 @@ MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))
 OFFSETS = st.one_of(st.none(), st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))))
 
 
+def test_times_among_texts_of_many_lengths_are_read() -> None:
+    texts = ["x" * length for length in range(1, 64)]
+    times = ["2024-01-01T00:00:00Z", " 2024-W01-1 ", "20240101T000000Z", None]
+    read = parse_column(pl.Series([*texts, *times, *texts]))
+    assert read.valid.tolist() == [False] * 63 + [True] * 3 + [False] * 64
+
+
 @given(st.lists(st.tuples(MOMENTS, OFFSETS, st.booleans(), st.sampled_from(["T", " "])), max_size=30))
 def test_layouts_may_be_mixed_in_one_column(rows: list[tuple[datetime, timezone | None, bool, str]]) -> None:
     texts: list[str | None] = []

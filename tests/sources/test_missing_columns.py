@@ -65,6 +65,7 @@ def test_a_file_that_writes_the_key_otherwise_than_the_others_is_told_how() -> N
         ("sep=,\nid,at,x\n1,2,3\n", "skip_rows = 1"),
         ("# ours, since 2024\nid,at,x\n1,2,3\n", 'comment = "#"'),
         ("1,2024-01-01,3\n", "header = false"),
+        (",,\nid,at,x\n1,2,3\n", "skip_rows = 1"),
     ],
 )
 def test_a_first_line_that_is_no_header_calls_for_its_setting(text: str, setting: str, shops: Shops) -> None:

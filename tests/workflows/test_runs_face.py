@@ -27,7 +27,7 @@ def test_ingest_and_its_run(project: Folder) -> None:
     assert (result.run.status, result.exit_code()) == ("partial", 3)
     assert [(item.rows_written, item.rows_rejected) for item in result.run.features] == [(4, 1)]
     assert "age_share: 4 rows; 1 of 1 features done" in lines
-    (run,) = list_runs(store, feature="age_share", status="partial")
+    (run,) = list_runs(opened, store, feature="age_share", status="partial")
     detail = show_run(store, "1")
     assert run.run_id == detail.run.run_id == result.run.run_id
     assert [(row.place, row.column) for row in detail.rejected] == [("visits-late.csv row 2", "age")]
@@ -40,7 +40,7 @@ def test_a_dry_run_and_a_cancelled_one_leave_no_run(project: Folder) -> None:
     assert [item.rows_written for item in planned.run.features] == [3]
     with pytest.raises(CancelledError):
         ingest(opened, store, IngestRequest(), Progress(cancelled=lambda: True))
-    assert list_runs(store) == []
+    assert list_runs(opened, store) == []
 
 
 def test_promote_and_back(project: Folder) -> None:

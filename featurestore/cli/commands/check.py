@@ -47,8 +47,6 @@ def command(
         session.project(), paths or (), fix=fix, dry_run=dry_run, staged=staged, strict=strict,
         open_offline=session.offline,
     )  # fmt: skip
-    if not session.json:
-        for line in finding_lines(result):
-            session.report(line)
+    session.report_findings(finding_lines(result))
     session.show(lambda: json.checks.check_document(result), lambda: text.checks.check_lines(result))
     raise typer.Exit(1 if result.findings else 0)

@@ -93,4 +93,5 @@ def command(
             session.warn(warning)
     if verify or session.json or path is not None:
         session.show(lambda: json.datasets.rebuilt_document(result, path), lambda: text.datasets.rebuilt_lines(result))
+    session.report_findings(() if result.same else [f"{name}: the content differs", *result.reasons])
     raise typer.Exit(0 if result.same else 1)

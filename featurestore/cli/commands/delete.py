@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -18,7 +17,9 @@ def command(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Its id; a composite one is k1=v1,k2=v2 or JSON.")],
     at: Annotated[str | None, typer.Option("--at", metavar="TS", help="From this instant on (default: now).")] = None,
     erase: Annotated[bool, typer.Option("--erase", help="Remove all its rows for good, offline and online.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before erasing.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Don't ask before erasing, which is asked on a terminal only.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be deleted, change nothing.")] = False,
 ) -> None:
     """Delete an entity: from then on joins answer null, and its online values go at the next sync.
@@ -56,13 +57,15 @@ def command(
         result = delete(project, offline, kind, entity, moment, dry_run=dry_run)
     else:
         online = open_online(project)
-        if not (yes or dry_run) and sys.stdin.isatty():
-            plan = erase_entity(project, offline, online, kind, entity, dry_run=True)
-            typer.confirm(text.deletion.erase_question(plan), abort=True, err=True)
+        session.confirm(
+            lambda: text.deletion.erase_question(
+                erase_entity(project, offline, online, kind, entity, dry_run=True),
+            ),
+            agreed=yes or dry_run,
+        )
         with session.progress(f"erasing {entity_type}") as report:
             result = erase_entity(project, offline, online, kind, entity, dry_run=dry_run, progress=report)
-    for line in (*result.incomplete, *left_lines(result)):
-        session.report(f"warning: {line}")
+    session.report_reasons((*result.incomplete, *left_lines(result)))
     session.show(
         lambda: json.deletion.delete_document(result, dry_run=dry_run),
         lambda: text.deletion.delete_lines(result, dry_run=dry_run),

@@ -30,8 +30,8 @@ def command(
 ) -> None:
     """Compare two versions: code of the whole closure, distribution, and entities whose latest value changed.
 
-    With neither version named: the active one against the working tree if that differs, else the previous
-    against the active one.
+    With neither version named: the active one against the working tree if that differs or there is no other
+    version, else the previous against the active one.
 
     \b
     Examples:

@@ -26,8 +26,6 @@ def command(ctx: typer.Context) -> None:
     session: Session = ctx.obj
     with session.progress("looking at the project") as progress:
         checks = examine(session.root(), lock_timeout=session.lock_timeout, progress=progress)
-    if session.quiet and not session.json:
-        for line in failure_lines(checks):
-            session.report(f"error: {line}")
+    session.report_findings(failure_lines(checks))
     session.show(lambda: json.doctor.doctor_document(checks), lambda: text.doctor.doctor_block(checks))
     raise typer.Exit(1 if any(check.state == "fail" for check in checks) else 0)

@@ -38,6 +38,7 @@ def command(
       featurestore drift age_normalized --report drift.html
     """
     from featurestore.render import json, text
+    from featurestore.render.words import plural
     from featurestore.workflows.drift import overview, timeline
 
     session: Session = ctx.obj
@@ -57,7 +58,9 @@ def command(
         with session.progress("recomputing") as progress:
             found = compute_again(project, store, name, progress=progress)
         session.show(lambda: json.drift.recomputed_document(found), lambda: text.drift.recomputed_lines(found))
-        raise typer.Exit(1 if any(item.differs for item in found) else 0)
+        differ = sum(bool(item.differs) for item in found)
+        session.report_findings([f"{plural(differ, 'verdict')} came out differently"] if differ else ())
+        raise typer.Exit(1 if differ else 0)
     elif name is not None:
         result = timeline.timeline(project, store, name, last=last)
         if markdown and not session.json:

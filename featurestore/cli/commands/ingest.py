@@ -15,9 +15,10 @@ from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
     from featurestore.config import Project
+    from featurestore.model import Run
     from featurestore.offline.contract import OfflineStore
     from featurestore.workflows.ingest.follow import FollowRound
-    from featurestore.workflows.ingest.ingest import IngestRequest, IngestResult
+    from featurestore.workflows.ingest.ingest import IngestRequest
     from featurestore.workflows.source_preview import SourcePreview
 
 
@@ -100,7 +101,7 @@ def command(
         _backfill(session, project, store, request, bounds, length, fail_on_drift=fail_on_drift)
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)
-    _warn(session, result)
+    session.warn_all(result.warnings, result.reasons)
     found = _previews(project, result.run.sources, input_) if dry_run else []
     session.show(
         lambda: json.runs.ingest_document(
@@ -112,16 +113,15 @@ def command(
         lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
         lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
     )
+    _report_drift(session, result.run, asked=fail_on_drift)
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
 
 
-def _warn(session: Session, result: IngestResult) -> None:
-    """Warnings; with -q too those that say why the exit code is 3."""
-    for line in result.warnings:
-        if line in result.reasons:
-            session.report(f"warning: {line}")
-        else:
-            session.warn(line)
+def _report_drift(session: Session, run: Run, *, asked: bool) -> None:
+    """With -q and --fail-on-drift, which features have drifted."""
+    from featurestore.render.lines import drift_lines
+
+    session.report_findings(drift_lines(run) if asked else ())
 
 
 def _backfill(
@@ -143,11 +143,12 @@ def _backfill(
 
     def done(step: BackfillStep) -> None:
         result = step.result
-        _warn(session, result)
+        session.warn_all(result.warnings, result.reasons)
         session.show_problems(
             lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
             lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
         )
+        _report_drift(session, result.run, asked=fail_on_drift)
 
     with session.progress("reading sources") as progress:
         found = backfill(project, store, request, bounds, length, progress, done)
@@ -188,7 +189,7 @@ def _show_round(session: Session, finished: FollowRound) -> None:
         session.report(f"error: {at} {finished.error}; trying again")
         return
     run, warnings = finished.result.run, finished.result.warnings
-    _warn(session, finished.result)
+    session.warn_all(warnings, finished.result.reasons)
     if session.json:
         session.write_json_line(json.runs.ingest_document(run, warnings, dry_run=False))
     elif not session.quiet:

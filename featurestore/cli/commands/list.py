@@ -36,5 +36,5 @@ def command(
     result = list_features(session.project(), wanted)
     for line in result.warnings:
         session.warn(line)
-    session.report_broken(problem_lines(result.broken))
+    session.report_reasons(problem_lines(result.broken))
     session.show(lambda: json.features.list_document(result), lambda: text.features.list_table(result, wanted))

@@ -48,7 +48,7 @@ def command(
     result = plan(project, names or ())
     for line in result.warnings:
         session.warn(line)
-    session.report_broken(problem_lines(result.broken), fails=exit_code)
+    session.report_reasons(problem_lines(result.broken), fails=exit_code)
     for line in problem_lines(result.left_out):
         session.warn(line)
     previews = None

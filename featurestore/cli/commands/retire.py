@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -14,7 +13,9 @@ def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A feature whose code is gone.")],
     erase: Annotated[bool, typer.Option("--erase", help="Remove its history too, for good.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before erasing.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Don't ask before erasing, which is asked on a terminal only.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, change nothing.")] = False,
 ) -> None:
     """End the serving of a feature that is not declared any more.
@@ -36,15 +37,14 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     offline, online = session.offline(project), open_online(project)
-    if erase and not (yes or dry_run) and sys.stdin.isatty():
-        plan = retire(project, offline, online, name, erase=True, dry_run=True)
-        typer.confirm(text.lives.erase_question(plan), abort=True, err=True)
+    session.confirm(
+        lambda: text.lives.erase_question(retire(project, offline, online, name, erase=True, dry_run=True)),
+        agreed=yes or dry_run or not erase,
+    )
     with session.progress("switching the online store"):
         result = retire(project, offline, online, name, erase=erase, dry_run=dry_run)
-    if result.online_error:
-        session.warn(f"{result.online_error}; readers lose {name} at the next sync")
-    for reason in result.incomplete:
-        session.report(f"warning: {reason}")
+    late = [f"{result.online_error}; readers lose {name} at the next sync"] if result.online_error else []
+    session.report_reasons((*late, *result.incomplete))
     session.show(
         lambda: json.lives.retire_document(result, dry_run=dry_run),
         lambda: text.lives.retire_lines(result, dry_run=dry_run),

@@ -42,9 +42,10 @@ def command(
         raise UsageError("--rejected is of one run", hint="name the run, for example: featurestore runs 3 --rejected")
     if output is not None and not rejected:
         raise UsageError("--output is for the rows that a run set aside", hint="add --rejected")
-    store = session.offline(session.project())
+    project = session.project()
+    store = session.offline(project)
     if run is None:
-        found = list_runs(store, feature=feature, status=status, last=last)
+        found = list_runs(project, store, feature=feature, status=status, last=last)
         session.show(lambda: json.runs.runs_document(found), lambda: text.runs.runs_table(found))
         return
     detail = show_run(store, run)

@@ -37,7 +37,6 @@ def command(
     for warning in state.warnings:
         session.warn(warning)
     session.show(lambda: json.status.status_document(state), lambda: text.status.status_page(state))
-    if session.quiet and not session.json:
-        for line in (*(f"{item.name} {each}" for item in state.features for each in item.problems), *state.problems):
-            session.report(line)
+    session.report_findings(f"{item.name} {each}" for item in state.features for each in item.problems)
+    session.report_findings(state.problems)
     raise typer.Exit(1 if state.problem_count else 0)

@@ -73,8 +73,7 @@ def command(
         for finished in sync_repeatedly(once, every_seconds(every)):
             _show_round(session, finished)
     result = once()
-    for warning in result.warnings:
-        session.warn(warning)
+    session.warn_all(result.warnings, result.reasons)
     session.show(lambda: json.sync.sync_document(result), lambda: text.sync.sync_table(result))
     raise typer.Exit(result.exit_code)
 
@@ -91,8 +90,7 @@ def _show_round(session: Session, finished: SyncRound) -> None:
     if finished.result is None:
         session.report(f"error: {at} {finished.error}; trying again")
         return
-    for warning in finished.result.warnings:
-        session.warn(warning)
+    session.warn_all(finished.result.warnings, finished.result.reasons)
     if session.json:
         session.write_json_line(json.sync.sync_document(finished.result))
     elif not session.quiet:

@@ -47,6 +47,7 @@ def command(
     from featurestore.errors import UsageError
     from featurestore.progress import Progress
     from featurestore.render import json, text
+    from featurestore.render.lines import replay_line
     from featurestore.render.words import plural
     from featurestore.workflows.verify.verify import verify_project
 
@@ -60,6 +61,7 @@ def command(
         with session.progress("replaying") as report:
             replay = replay_requests(project, session.offline(project), Path(requests), Progress(report))
         session.show(lambda: json.verify.replay_document(replay), lambda: text.verify.replay_page(replay))
+        session.report_findings([replay_line(replay)] if replay.exit_code else ())
         raise typer.Exit(replay.exit_code)
     with session.progress("comparing") as report:
         result = verify_project(
@@ -74,9 +76,9 @@ def command(
         lambda: json.verify.verify_document(result, project),
         lambda: text.verify.verify_page(result, project),
     )
-    if result.left and session.quiet and not session.json:
+    if result.left:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items() if number)
-        session.report(f"error: the online store and the history differ: {counts}")
+        session.report_findings([f"the online store and the history differ: {counts}"])
     if result.fixed:
         session.note(f"{result.left:,} differences are left" if result.left else "everything is fixed")
     elif fix and dry_run:

@@ -22,6 +22,7 @@ def diff_document(code: CodeDiff, values: ValueDiff | None, entity_type: EntityT
         "new": _side(code.new),
         "code_changed": code.code_changed,
         "reasons": list(code.reasons),
+        "note": code.note,
         "metadata": {name: {"old": old, "new": new} for name, (old, new) in code.metadata.items()},
         "unified_diff": unified_diff(code),
         "statistics": None if values is None else _statistics(values),

@@ -33,7 +33,9 @@ def _code(code: CodeDiff) -> list[str]:
     lines += [f"- {reason}" for reason in code.reasons] + ([""] if code.reasons else [])
     text = unified_diff(code)
     fence = "`" * max(3, _longest_fence(text) + 1)
-    return lines + ([f"{fence}diff", text.rstrip("\n"), fence, ""] if text else ["The code is the same.", ""])
+    return lines + (
+        [f"{fence}diff", text.rstrip("\n"), fence, ""] if text else [f"{code.note or 'The code is the same'}.", ""]
+    )
 
 
 def _entities(entities: EntityComparison, entity_type: EntityType) -> list[str]:

@@ -1,12 +1,12 @@
-"""What ``check`` fixed, the limits of hashes, and that nothing is wrong. Its findings are lines on stderr.
+"""What ``check`` fixed and found, the limits of hashes, and that nothing is wrong.
 
 Plain text: a hook has no use for Rich, which takes 30 ms to import.
 """
 
 from __future__ import annotations
 
-from featurestore.render.lines import locked_lines
-from featurestore.render.printable import printable
+from featurestore.render.lines import finding_line, locked_lines
+from featurestore.render.printable import one_line
 from featurestore.render.words import plural
 from featurestore.workflows.check import CheckResult
 
@@ -16,7 +16,8 @@ def check_lines(result: CheckResult) -> str:
     lines = []
     if result.fixed is not None:
         lines += locked_lines(result.fixed, dry_run=result.dry_run)
-    found = {(finding.where, finding.message) for finding in result.findings}  # these are said on stderr
+    lines += map(finding_line, result.findings)
+    found = {(finding.where, finding.message) for finding in result.findings}
     limits = [(item.where, f"the hash of {item.feature} is limited: {item.message}") for item in result.limits]
     lines += [f"{where}: {message}" for where, message in limits if (where, message) not in found]
     lines += [
@@ -28,4 +29,4 @@ def check_lines(result: CheckResult) -> str:
     if not result.findings:
         counts = f"{plural(result.features, 'feature')}, {plural(result.versions, 'version file')}"
         lines.append(f"{counts}: nothing is wrong")
-    return "\n".join(map(printable, lines))
+    return "\n".join(map(one_line, lines))

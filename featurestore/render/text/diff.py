@@ -35,7 +35,9 @@ def _code(code: CodeDiff) -> list[RenderableType]:
         *(line(f"  {reason}") for reason in code.reasons),
         *(line(f"  metadata {name}: {old!r} → {new!r}", DIM) for name, (old, new) in code.metadata.items()),
         Text(""),
-        CodeComparison(code.old.code, code.new.code, labels) if code.code_changed else line("the code is the same"),
+        CodeComparison(code.old.code, code.new.code, labels)
+        if code.code_changed
+        else line(code.note or "the code is the same"),
     ]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import count, instant, plural, score
+from featurestore.render.words import count, drift_reasons, instant, plural, score
 from featurestore.runs import GONE, fewest_rejected
 from featurestore.workflows.runs import RunDetail
 
@@ -215,9 +215,7 @@ def _drift(item: FeatureRun) -> Text:
         return Text("")
     measured = _score(item.drift.get("score"))
     if item.drift.get("detected"):
-        reasons = item.drift.get("reasons")
-        why = ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
-        return Text(f"{measured} {why}".strip(), style=WARN)
+        return Text(f"{measured} {drift_reasons(item.drift)}".strip(), style=WARN)
     return Text(measured, style=DIM)
 
 

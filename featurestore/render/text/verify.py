@@ -11,6 +11,7 @@ from rich.text import Text
 from featurestore.model import Json
 from featurestore.point_in_time.entities import format_entity
 from featurestore.render.json.verify import finding_document
+from featurestore.render.lines import replay_line
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, number, plural
@@ -51,12 +52,7 @@ def replay_page(replay: Replay) -> RenderableType:
     ]  # fmt: skip
     parts: list[RenderableType] = [table(columns, rows)] if rows else []
     parts += [line(problem, WARN) for problem in replay.problems]
-    counts = (
-        f"{plural(replay.lines, 'line')}, {plural(replay.checked, 'value')} compared: {replay.different:,} different"
-    )
-    counts += f", {replay.behind:,} lines behind" if replay.behind else ""
-    counts += f", {replay.unreadable:,} unreadable" if replay.unreadable else ""
-    return Group(*parts, line(counts))
+    return Group(*parts, line(replay_line(replay)))
 
 
 def _value(shown: Json) -> str:

@@ -158,7 +158,7 @@ def remove_online(project: Project, offline: OfflineStore, online: OnlineStore, 
 def _remove_derived(project: Project) -> None:
     """Removes all that was made from the history and may hold what was erased, finished or not."""
     try:
-        for derived in ("columns", "rows"):
+        for derived in ("columns", "rows", "hashes"):
             for _ in range(3):  # a join that replaces its own meanwhile may take away what is just being removed
                 with suppress(FileNotFoundError):
                     shutil.rmtree(project.state / derived)

@@ -23,6 +23,7 @@ from featurestore.registry.discovery import Registry, discover, select, unparsed
 from featurestore.registry.git import git_state
 from featurestore.runs import new_run_id
 from featurestore.sources.contract import Offer
+from featurestore.sources.files import check_given
 from featurestore.sources.types import STREAMS
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
@@ -95,6 +96,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
     _check_restart(project, request.options.restart)
+    if request.options.input is not None:
+        check_given(request.options.input)
     with ExitStack() as stack:
         if request.options.dry_run:
             project, store = stack.enter_context(trial(project, store))
@@ -141,7 +144,7 @@ def _check_restart(project: Project, names: Sequence[str]) -> None:
         source = project.sources.get(name)
         streams = [each.name for each in project.sources.values() if each.type in STREAMS]
         if source is None:
-            raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, streams))
+            raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, streams or project.sources))
         if source.type not in STREAMS:
             raise UsageError(f"source {name} is read from its beginning anyway: only a stream is restarted")
 

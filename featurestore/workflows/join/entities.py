@@ -66,7 +66,7 @@ def resolve_entities(
             item = replace(given, type=roles[given.type], role=given.type)
         if item.type not in project.entity_types:
             hint = did_you_mean(str(item.type), {*project.entity_types, *roles})
-            raise UsageError(f"no entity type {item.type!r}", hint=hint)
+            raise UsageError(f"there is no entity type {item.type!r}", hint=hint)
         if item.role is not None and roles.get(item.role, item.type) != item.type:
             raise UsageError(
                 f"{item.role} can't be a {item.type}: the feature set says that it is a {roles[item.role]}",
@@ -119,7 +119,7 @@ def _one_type(project: Project, question: JoinQuestion) -> EntityType | None:
     types = dict.fromkeys(feature.version.entity_type for feature in question.features)
     name, columns = question.entity.type, question.entity.columns
     if name is not None and name not in project.entity_types:
-        raise UsageError(f"no entity type {name!r}", hint=did_you_mean(name, project.entity_types))
+        raise UsageError(f"there is no entity type {name!r}", hint=did_you_mean(name, project.entity_types))
     if name is None and not columns:
         if len({each.name for each in types}) == len(types):
             return None

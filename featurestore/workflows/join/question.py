@@ -99,9 +99,15 @@ def resolve_features(
 
     A column is called what stands left of ``=``, else like the reference as it was typed. Of a set or model, only the
     features of the entity type ``only`` are taken where one is named. Raises UsageError for a name that does not exist
-    or has no history, VersionFileError.
+    or has no history, and for one that is typed twice (sets may have it in common); VersionFileError.
     """
     typed = list(references)
+    for text in typed:
+        if typed.count(text) > 1 and not text.startswith("@"):
+            name = parse_asked(text).reference
+            raise UsageError(
+                f"{text} is asked for twice", hint=f"leave one out, or give it another name: -f NEW={name}"
+            )
     texts = expand_sets(project, typed)
     asked = [parse_asked(text) for text in texts]
     resolved = resolve(project, store, [item.reference for item in asked])
