@@ -6,10 +6,17 @@ import re
 from collections.abc import Callable, Sequence
 
 
-def naming(keys: Sequence[str]) -> Callable[[str], bool]:
-    """A test of texts: does one have all these keys, each as a word of its own? ``7`` is not in ``2017``."""
-    words = [re.compile(_word(key)) for key in keys]
+def naming(keys: Sequence[str | int]) -> Callable[[str], bool]:
+    """A test of texts: does one have all these keys, each as a word of its own? ``7`` is not in ``2017``.
+
+    A key that is a number is found however it is written: ``7`` in ``007`` too.
+    """
+    words = [re.compile(_number(key) if isinstance(key, int) else _word(key)) for key in keys]
     return lambda text: all(word.search(text) for word in words)
+
+
+def _number(key: int) -> str:
+    return rf"(?<!\w){'-' if key < 0 else ''}0*{abs(key)}(?!\w)"
 
 
 def _word(key: str) -> str:
