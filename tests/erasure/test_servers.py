@@ -151,11 +151,11 @@ def shared(folder: Folder, own_postgres: PostgresServer, valkey: Server, monkeyp
 def test_an_erasure_that_is_killed_is_completed_by_the_next_command(
     shared: Folder, killer: Killer, own_postgres: PostgresServer, valkey: Server
 ) -> None:
-    def six_and_the_last(lines: Sequence[str]) -> Sequence[str]:
+    def three_and_the_last(lines: Sequence[str]) -> Sequence[str]:
         committed = line_in(completion._remove_derived)  # the first of them that surely comes after the commit
-        return [*lines[:: max(len(lines) // 6, 1)], committed, lines[-1]]
+        return [*lines[:: max(len(lines) // 3, 1)], committed, lines[-1]]
 
-    assert try_some(shared, killer, own_postgres, valkey, six_and_the_last) > 1
+    assert try_some(shared, killer, own_postgres, valkey, three_and_the_last) > 1
 
 
 @pytest.mark.parametrize(
