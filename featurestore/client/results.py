@@ -349,7 +349,7 @@ class Backup(Result):
     versions: int
     rows: int
     version_files: int
-    bytes: int | None
+    file_bytes: int | None
     dry_run: bool
     warnings: tuple[str, ...]
 

@@ -118,7 +118,7 @@ def test_what_is_no_backup_is_never_overwritten(lived: Folder, name: str) -> Non
 def test_a_dry_run_writes_nothing(made: Made, lived: Folder) -> None:
     file = lived.root / "a.backup"
     said = lived.json("backup", str(file), "--dry-run")
-    assert (said["dry_run"], said["bytes"], file.exists()) == (True, None, False)
+    assert (said["dry_run"], said["file_bytes"], file.exists()) == (True, None, False)
     assert said["rows"] == manifest(made.backup)["history"]["rows"]
     lived.run("delete", "patient", "p5")
     before = state(lived)

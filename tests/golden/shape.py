@@ -17,7 +17,7 @@ REPLACED = (
     (re.compile(r"\b(featurestore|polars|Python) \d[\w.]*"), r"\1 <version>"),
 )
 # Keys whose values are as long, as late or as many as the machine makes them. The type stays.
-VOLATILE = {"duration_s", "freshness_s", "host", "writer", "git_commit"}
+VOLATILE = {"duration_s", "freshness_s", "host", "writer", "git_commit", "file_bytes"}
 # Keys whose values are data of another kind on every machine.
 MACHINE = {"packages"}
 

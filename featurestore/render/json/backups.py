@@ -23,7 +23,7 @@ def backup_document(result: BackupResult, *, dry_run: bool) -> dict[str, Json]:
         "versions": state.versions,
         "rows": state.rows,
         "version_files": result.files,
-        "bytes": result.size,
+        "file_bytes": result.size,
         "dry_run": dry_run,
         "warnings": list(result.warnings),
     }
