@@ -565,6 +565,9 @@ class SqlRun(ABC):
             [text, version.feature, version.sha256, text],
         )
 
+    def begin_writing(self) -> None:  # noqa: B027  # whatever is taken is written at once, unless a store waits
+        """See `RunTransaction`."""
+
     def store_sample(self, version: VersionId, sample: bytes) -> None:
         row = (version.feature, version.sha256, self.run_seq, sample)
         self._sql.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])

@@ -484,6 +484,10 @@ class RunTransaction(HistoryWriter, AuditWriter, RawWriter, Protocol):
         """max(clock, the previous run's learned_at + 1), in microseconds."""
         ...
 
+    def begin_writing(self) -> None:
+        """Begins to write what was taken, if the store can do that beside what the caller does next."""
+        ...
+
     def store_sample(self, version: VersionId, sample: bytes) -> None:
         """Stores the sample of what this run wrote of a version; opaque to the store."""
         ...

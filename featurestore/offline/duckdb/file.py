@@ -53,7 +53,7 @@ class DuckDBFile:
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
-        self._call_deferred()
+        self.call_deferred()
         begun, self._begun = self._begun, []
         self._sizes.clear()
         try:
@@ -70,7 +70,7 @@ class DuckDBFile:
 
         ``size`` are the bytes that it holds until it is done.
         """
-        self._call_deferred()
+        self.call_deferred()
         self._submit(work, size)
 
     def defer(self, work: Callable[[], None]) -> None:
@@ -84,7 +84,8 @@ class DuckDBFile:
         """What was deferred is not called any more."""
         self._deferred = None
 
-    def _call_deferred(self) -> None:
+    def call_deferred(self) -> None:
+        """Calls what was deferred, if anything was."""
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             deferred()
@@ -134,7 +135,7 @@ class DuckDBFile:
 
     def together(self, version: StoredVersion) -> str | None:
         """The table that has the version's first rows together with those of others, if there is one."""
-        self._call_deferred()  # the version may be among what is written then
+        self.call_deferred()  # the version may be among what is written then
         table = self._versions().get(table_name(version.id))
         return None if table is None else table.together
 
