@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 
 def naming(keys: Sequence[str | int]) -> Callable[[str], bool]:
@@ -13,6 +14,14 @@ def naming(keys: Sequence[str | int]) -> Callable[[str], bool]:
     """
     words = [re.compile(_number(key) if isinstance(key, int) else _word(key)) for key in keys]
     return lambda text: all(word.search(text) for word in words)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts in a JSON value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts_in(each)
 
 
 def _number(key: int) -> str:

@@ -125,6 +125,17 @@ def test_files_that_were_called_after_it_have_another_name_in_the_history(one_fi
     assert {item["rows_written"] for item in one_file.features("--full").values()} == {0}
 
 
+def test_rows_that_were_only_tried_go(folder: Folder) -> None:
+    folder.write({"featurestore.toml": TOML, "features/f.py": FEATURES})
+    (folder.root / "visits.csv").write_text(OTHERS + MINE.splitlines(keepends=True)[0])
+    folder.run("ingest", "--dry-run")
+    assert any(name.endswith("parquet: b'unmistakable'") for name in left_in(folder.root))
+    (folder.root / "visits.csv").write_text(OTHERS)
+    folder.run(*ERASE)
+    assert left_in(folder.root) == []
+    assert "nothing to do" in folder.run(*ERASE).out
+
+
 def add_words(folder: Folder, features: str) -> None:
     """Features of another entity type over the same source."""
     words = '[entity_types.word]\nkeys = { word = "string" }\n[sources.visits]\nduplicates = "keep"'

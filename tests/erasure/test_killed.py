@@ -16,6 +16,7 @@ from featurestore.offline.duckdb import together
 from featurestore.offline.open import open_offline
 from featurestore.workflows.erasure import completion
 from tests.conftest import Folder, uncaptured
+from tests.erasure.contents import naming
 from tests.erasure.killing import Killer, line_in
 
 WHO = "zz-unmistakable"
@@ -127,9 +128,10 @@ def lived(life: Path, tmp_path: Path) -> Path:
 
 
 def left_in(folder: Path) -> list[str]:
-    """The files of a folder in which a byte of the entity or its values is left."""
+    """The files of a folder in which a byte of the entity or its values is left, and fields of a history."""
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return [f"{path.name}: {needle.decode()}" for path in files for needle in NEEDLES if needle in path.read_bytes()]
+    found = [f"{path.name}: {needle.decode()}" for path in files for needle in NEEDLES if needle in path.read_bytes()]
+    return found + [entry for path in files if path.suffix == ".duckdb" for entry in naming(path, NEEDLES)]
 
 
 @pytest.fixture

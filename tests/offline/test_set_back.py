@@ -109,6 +109,7 @@ def test_a_history_that_is_gone_is_noticed(project: Folder) -> None:
     history(project).unlink()
     for command in ("runs", "list", "plan"):
         assert "older than run 1" in project.run(command).err
+    assert "error: nothing was compared" in project.run("verify", code=1).err
     assert project.json("ingest", code=4)["error"]["code"] == "set_back"
     assert not history(project).exists()
 

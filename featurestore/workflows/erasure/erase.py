@@ -30,6 +30,7 @@ from featurestore.workflows.erasure.completion import (
     remove_online,
     writing_turn,
 )
+from featurestore.workflows.erasure.kept import kept_naming
 from featurestore.workflows.erasure.measures import measure_without
 from featurestore.workflows.erasure.namesakes import find_namesakes
 from featurestore.workflows.erasure.positions import PositionErasure, positions_without
@@ -77,7 +78,7 @@ def erase(
         # Of a source that is not declared any more no file is there.
         there = {name: named.files.get(name) for name in project.sources}
         positions = positions_without(offline, entity_type, entity, lambda source: there.get(source, ()))
-        if found or raw.batches or positions:
+        if found or raw.batches or positions or kept_naming(project, entity_type, entity):
             flag_erasure(project)
             rest = _Rest(raw, positions, named.remaining)
             run_id, errors = _erase_offline(project, offline, found, rest, online_key)

@@ -100,7 +100,12 @@ def _origins(
 
 def rows_naming(batch: Batch, entity_type: EntityType, entity: Entity, *, anywhere: bool) -> pl.Series:
     """The places in a batch's frame of rows that name an entity: by its keys or, with ``anywhere``, in any column."""
-    frame, keys = batch.frame, {name: str(entity[name]) for name in entity_type.key_names}
+    return frame_naming(batch.frame, entity_type, entity, anywhere=anywhere)
+
+
+def frame_naming(frame: pl.DataFrame, entity_type: EntityType, entity: Entity, *, anywhere: bool) -> pl.Series:
+    """The same of a frame."""
+    keys = {name: str(entity[name]) for name in entity_type.key_names}
     by_name = all(name in frame.columns for name in keys)
     flat = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
     if not flat or not (by_name or anywhere):
