@@ -57,7 +57,7 @@ number,card,at,amount
 """
 
 
-@pytest.mark.parametrize("seed", [0, 30, *nightly(range(1, 30))])  # 30: late rows from before a deletion
+@pytest.mark.parametrize("seed", [30, *nightly(range(30))])  # 30: late rows from before a deletion
 def test_a_history_of_windows_answers_what_brute_force_does(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
