@@ -36,9 +36,8 @@ def restore_lines(result: RestoreResult, *, dry_run: bool) -> RenderableType:
         if names:
             lines.append(line(f"{plural(len(names), 'version file')} {'would be ' if dry_run else ''}{done}"))
     if result.replaced:
-        lines.append(
-            line(f"{plural(result.replaced, 'run')} that it does not have {'would be' if dry_run else 'are'} gone")
-        )
+        gone = "would be gone" if dry_run else "is gone" if result.replaced == 1 else "are gone"
+        lines.append(line(f"{plural(result.replaced, 'run')} of before that it does not have {gone}"))
     if result.erased:
         again = "would be erased again" if dry_run else "erased again"
         entities = "1 entity" if result.erased == 1 else f"{result.erased:,} entities"
