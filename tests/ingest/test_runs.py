@@ -193,6 +193,19 @@ def test_a_dry_run_counts_and_keeps_nothing(project: Folder) -> None:
     assert not (project.root / "features" / ".versions" / "age_share").exists()
 
 
+def test_a_version_file_that_is_gone_is_missed_by_a_run_without_news_too(ingested: Folder) -> None:
+    """Such a run commits nothing and writes nothing: it says what does."""
+    (path,) = (ingested.root / "features/.versions/age_share").glob("0001-*.py")
+    path.unlink()
+    ran = ingested.run("ingest", "--json")
+    (feature,) = ran.json["features"]
+    assert (feature["status"], feature["new_version"], path.exists()) == ("unchanged", False, False)
+    assert ran.json["warnings"] == ["age_share has no version file; featurestore lock age_share writes it"]
+    ingested.run("lock", "age_share")
+    assert path.exists()
+    assert ingested.json("ingest")["warnings"] == []
+
+
 def test_a_dry_run_changes_no_byte_but_of_caches(ingested: Folder) -> None:
     """Neither stores nor versions, nor what the next run does, reports and counts."""
     ingested.run("sync")
