@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import sys
 
-from featurestore.cli.starting import collect_rarely, exit_at_once_on_signals, the_answer_is_out
+from featurestore.cli.starting import (
+    collect_rarely,
+    exit_at_once_on_signals,
+    make_room_for_descriptors,
+    the_answer_is_out,
+)
 
 
 def main() -> None:
     exit_at_once_on_signals()
     collect_rarely()
+    make_room_for_descriptors()
     if sys.getfilesystemencoding() != "utf-8":
         # A locale without UTF-8, in which ids, names of files and results could be neither read nor written.
         os.environ["PYTHONUTF8"] = "1"

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from featurestore.cli.app import run
+from tests.often import AT_NIGHT, EVERY_DAY, NIGHTLY
 
 pytest_plugins = [
     "tests.services",
@@ -20,7 +21,9 @@ pytest_plugins = [
     "tests.services_postgres",
 ]  # one server each, for the modules of all folders
 
-settings.register_profile("everyday", deadline=None, print_blob=True)  # a failure shows how to repeat it
+# Tests whose examples take long have fewer: `tests.often.examples`. A failure shows how to repeat it.
+settings.register_profile("everyday", deadline=None, print_blob=True, max_examples=EVERY_DAY)
+settings.register_profile(NIGHTLY, deadline=None, print_blob=True, max_examples=EVERY_DAY * AT_NIGHT)
 settings.load_profile("everyday")
 
 TOML = """
@@ -166,6 +169,25 @@ def ingested(folder: Folder, _ingested_once: Path) -> Folder:
 def two_versions(folder: Folder, _two_versions_once: Path) -> Folder:
     """A copy of it after one more: age_share is divided by 100 in version 1, by 50 in version 2, the active one."""
     return _copied(_two_versions_once, folder)
+
+
+Once = Callable[[Callable[[Folder], object], Folder], Folder]
+"""Puts into a folder a copy of what a function makes of an empty one, which is called for the first test only."""
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    made: dict[Callable[[Folder], object], Path] = {}
+
+    def copy(make: Callable[[Folder], object], folder: Folder) -> Folder:
+        if make not in made:
+            first = Folder(tmp_path_factory.mktemp("once") / "made", uncaptured)
+            first.root.mkdir()
+            make(first)
+            made[make] = first.root
+        return _copied(made[make], folder)
+
+    return copy
 
 
 def _copied(made: Path, folder: Folder) -> Folder:

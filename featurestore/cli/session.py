@@ -102,8 +102,11 @@ class Session:
     def show_problems(self, lines: Callable[[], Sequence[str]], text: Callable[[], RenderableType | None]) -> None:
         """Prints on stderr what failed or was left out, with ``-q`` too; with ``--json`` as lines, without Rich."""
         sys.stdout.flush()
+        found = lines()
+        if not found:  # without Rich, which a quiet run needs for nothing else
+            return
         if self.json:
-            for line in lines():
+            for line in found:
                 self.report(f"error: {line}")
             return
         shown = text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # `signal` itself imports half a dozen modules, during which Ctrl-C would be a traceback.
 import _signal  # type: ignore[import-not-found]
+import fcntl
 import gc
 import os
 import sys
@@ -18,6 +19,17 @@ ENDINGS = {
 def collect_rarely() -> None:
     """Modules and syntax trees are many objects and no garbage: by default they cost `list` a tenth of its time."""
     gc.set_threshold(50_000, 20, 20)
+
+
+def make_room_for_descriptors() -> None:
+    """Has the kernel make its table of open files larger while there is one thread: beside others it waits 10 ms first.
+
+    Beside a user's code some descriptors are kept out of the way, with high numbers (`evaluation.process_state`).
+    """
+    try:  # noqa: SIM105  # contextlib takes time to import
+        os.close(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 256))
+    except OSError:  # stderr is closed, or so many files may not be open
+        pass
 
 
 def exit_at_once_on_signals() -> None:

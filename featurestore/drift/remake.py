@@ -57,6 +57,12 @@ def remake(
     )
 
 
+def edges_of(sample: bytes | None) -> tuple[float, ...]:
+    """The histogram's edges that a stored sample has; none where there is no sample, or it is damaged."""
+    unpacked = _unpack(sample)
+    return () if unpacked is None else unpacked.facts.edges
+
+
 def _unpack(sample: bytes | None) -> Sample | None:
     try:
         return None if sample is None else unpack_sample(sample)

@@ -190,7 +190,7 @@ def _positions(count: int, limit: int, seed: int) -> pl.Series:
 
 def _within(places: pl.Series, start: int, length: int) -> pl.Series:
     """Those of the sorted places that lie in a part, counted from where it begins."""
-    first, last = (int(places.search_sorted(at)) for at in (start, start + length))
+    first, last = np.searchsorted(places.to_numpy(), (start, start + length)).tolist()
     return places.slice(first, last - first) - start
 
 

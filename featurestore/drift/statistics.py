@@ -55,8 +55,7 @@ def describe(values: pl.Series, data_type: DataType, *, edges: Sequence[float] |
 
 
 def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Json]:
-    # Polars sorts in a quarter of NumPy's time, and NaN to the end as that does.
-    values = present.cast(pl.Float64 if present.dtype.is_float() else pl.Int64).sort().to_numpy()
+    values = _sorted(present.cast(pl.Float64 if present.dtype.is_float() else pl.Int64))
     ordered = values[: int(np.searchsorted(values, np.nan))] if values.dtype.kind == "f" else values
     finite = _finite(ordered)
     nans = len(values) - len(ordered)
@@ -72,6 +71,23 @@ def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Jso
         statistics |= {name: _percentile(finite, share) for name, share in PERCENTILES.items()}
     statistics["histogram"] = histogram(finite, edges)
     return statistics
+
+
+def _sorted(values: pl.Series) -> Numbers:
+    """The values from the lowest to the highest, NaN at the end."""
+    if not values.dtype.is_float():
+        return values.sort(multithreaded=False).to_numpy()
+    # As integers, which Polars sorts in half of the time. One thread does it with less work than several do.
+    keys = _in_order_of_bits(values.fill_nan(np.nan).to_numpy().view(np.int64))
+    return _in_order_of_bits(pl.Series(keys).sort(multithreaded=False).to_numpy()).view(np.float64)
+
+
+def _in_order_of_bits(bits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bits of floats as integers in the order of the floats; and of such integers the bits.
+
+    A higher float has higher bits, but among negative ones, of which all bits but the sign are turned over.
+    """
+    return bits ^ ((bits >> 63) & np.int64(2**63 - 1))
 
 
 def _finite(ordered: Numbers) -> Numbers:

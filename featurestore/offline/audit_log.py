@@ -106,6 +106,11 @@ class SqlAuditLog(ABC):
         )
         return [audit_rows.read_position(row) for row in rows]
 
+    def positions_with(self, text: str) -> list[Position]:
+        # Cursors are stored as JSON, so the text is searched as JSON writes it.
+        rows = self._rows("SELECT * FROM positions WHERE strpos(cursor, $1) > 0", [json.dumps(text)[1:-1]])
+        return [audit_rows.read_position(row) for row in rows]
+
     def last_committed(self, feature: str) -> VersionId | None:
         rows = self._rows(
             "SELECT f.sha256 FROM run_features f JOIN runs r USING (run_id) WHERE f.name = $1 "
@@ -222,11 +227,11 @@ class SqlAuditLog(ABC):
         )
         return [audit_rows.read_rejected(row) for row in rows]
 
-    def count_naming(self, keys: Sequence[str]) -> int:
+    def count_naming(self, keys: Sequence[str | int]) -> int:
         names = naming(keys)
         errors = self._rows("SELECT error FROM run_features WHERE error IS NOT NULL")
-        texts = ("\n".join(map(str, json.loads(row["error"]).values())) for row in errors)
-        return len(rejected_naming(self._rows, keys)) + sum(map(names, texts))
+        named = sum(names(audit_rows.text_of(row["error"])) for row in errors)
+        return len(rejected_naming(self._rows, keys)) + named
 
     def count_details(self, before: int) -> int:
         return count_details(self._rows, before, times.now())
@@ -495,9 +500,25 @@ class SqlRun(ABC):
         )
         return None if micros == times.MAX_INSTANT else micros
 
-    def erase_rejected(self, keys: Sequence[str]) -> None:
+    def erase_rejected(self, keys: Sequence[str | int]) -> None:
         for run_id, position in rejected_naming(self._sql.rows, keys):
             self._sql.rows("DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1", [run_id, position])
+
+    def replace_position(self, position: Position) -> None:
+        names, row = audit_rows.POSITION_COLUMNS, audit_rows.position_row(position)
+        found = dict(zip(names, row, strict=True))
+        at = ("feature", "sha256", "source", "run_seq")
+        where = " AND ".join(f"{name} = ${number}" for number, name in enumerate(at, 2))
+        self._sql.rows(
+            f"UPDATE positions SET cursor = $1 WHERE {where} RETURNING 1",
+            [found["cursor"], *(found[name] for name in at)],
+        )
+
+    def rename_file(self, source: str, old: str, new: str) -> None:
+        self._sql.rows(
+            "UPDATE rejected SET file = $1, place = replace(place, $2, $1) WHERE source = $3 AND file = $2 RETURNING 1",
+            [new, old, source],
+        )
 
     def drop_labels(self, hashes: Collection[str]) -> None:
         drop_labels(self._sql, hashes, self.learned_at)
@@ -521,11 +542,12 @@ class SqlRun(ABC):
             row = (version.feature, version.sha256, measures.run_seq, measures.sample)
             self._sql.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
 
-    def drop_errors(self, keep: Collection[str]) -> int:
-        dropped = 0
+    def drop_errors(self, keys: Sequence[str | int], keep: Collection[str]) -> int:
+        names, dropped = naming(keys), 0
         for row in self._sql.rows("SELECT DISTINCT name, error FROM run_features WHERE error IS NOT NULL"):
             error = audit_rows.without_text(row["error"])
-            if row["name"] not in keep and error != row["error"]:
+            stays = row["name"] in keep and not names(audit_rows.text_of(row["error"]))
+            if not stays and error != row["error"]:
                 changed = self._sql.rows(
                     "UPDATE run_features SET error = $1 WHERE name = $2 AND error = $3 RETURNING 1",
                     [error, row["name"], row["error"]],
@@ -542,6 +564,9 @@ class SqlRun(ABC):
             "UPDATE versions SET scope = $1 WHERE feature = $2 AND sha256 = $3 AND scope IS DISTINCT FROM $4",
             [text, version.feature, version.sha256, text],
         )
+
+    def begin_writing(self) -> None:  # noqa: B027  # whatever is taken is written at once, unless a store waits
+        """See `RunTransaction`."""
 
     def store_sample(self, version: VersionId, sample: bytes) -> None:
         row = (version.feature, version.sha256, self.run_seq, sample)
@@ -608,13 +633,16 @@ def has_known(query: Callable[[str, Values], list[dict[str, Any]]], version: Ver
     return any(row.get("known_seq") is not None for row in rows)  # format 6 has no such column
 
 
-def rejected_naming(query: Callable[[str, Values], list[dict[str, Any]]], keys: Sequence[str]) -> list[tuple[str, int]]:
+def rejected_naming(
+    query: Callable[[str, Values], list[dict[str, Any]]], keys: Sequence[str | int]
+) -> list[tuple[str, int]]:
     """The (run_id, position) of rejected rows that name an entity; of one that can't be read there is only its text."""
+    first = str(abs(keys[0]) if isinstance(keys[0], int) else keys[0])
     # Row values are stored as JSON, so the key is searched as JSON writes it. That only narrows the search.
     found = query(
         "SELECT run_id, position, reason, row_values FROM rejected "
         "WHERE strpos(row_values, $1) > 0 OR strpos(reason, $2) > 0",
-        [json.dumps(keys[0])[1:-1], keys[0]],
+        [json.dumps(first)[1:-1], first],
     )
     names = naming(keys)
     return [

@@ -149,6 +149,11 @@ def read_rejected(row: Mapping[str, Any]) -> RejectedRow:
     )
 
 
+def text_of(error: str) -> str:
+    """All that a recorded error says."""
+    return "\n".join(map(str, json.loads(error).values()))
+
+
 def without_text(error: str) -> str:
     """A recorded error without the texts that may quote values; one of a kind that quotes none stays as it is."""
     code = json.loads(error)["code"]

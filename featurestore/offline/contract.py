@@ -484,6 +484,10 @@ class RunTransaction(HistoryWriter, AuditWriter, RawWriter, Protocol):
         """max(clock, the previous run's learned_at + 1), in microseconds."""
         ...
 
+    def begin_writing(self) -> None:
+        """Begins to write what was taken, if the store can do that beside what the caller does next."""
+        ...
+
     def store_sample(self, version: VersionId, sample: bytes) -> None:
         """Stores the sample of what this run wrote of a version; opaque to the store."""
         ...
@@ -503,12 +507,23 @@ class RunTransaction(HistoryWriter, AuditWriter, RawWriter, Protocol):
         """Stores what an earlier run measured of a version, made again, in place of what it had stored."""
         ...
 
-    def erase_rejected(self, keys: Sequence[str]) -> None:
-        """Removes rejected rows that name an entity, with all its keys (as text)."""
+    def erase_rejected(self, keys: Sequence[str | int]) -> None:
+        """Removes rejected rows that name an entity, with all its keys."""
         ...
 
-    def drop_errors(self, keep: Collection[str]) -> int:
-        """Removes the texts of recorded errors, which may quote values, but for these features. Returns how many."""
+    def replace_position(self, position: Position) -> None:
+        """Stores another cursor at a position that there is."""
+        ...
+
+    def rename_file(self, source: str, old: str, new: str) -> None:
+        """Gives the file of rejected rows another name."""
+        ...
+
+    def drop_errors(self, keys: Sequence[str | int], keep: Collection[str]) -> int:
+        """Removes the texts of recorded errors, which may quote values. Returns how many.
+
+        Of the features ``keep`` only those go that name an entity, with all its keys.
+        """
         ...
 
 
@@ -687,6 +702,10 @@ class AuditLog(Readable, Protocol):
         """The last position of every version that has read a source, oldest first."""
         ...
 
+    def positions_with(self, text: str) -> list[Position]:
+        """All positions whose cursor has a text somewhere, those too that later ones have superseded."""
+        ...
+
     def last_committed(self, feature: str) -> VersionId | None:
         """The version of the feature's latest committed run: the active one where no file names another."""
         ...
@@ -715,8 +734,8 @@ class AuditLog(Readable, Protocol):
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...
 
-    def count_naming(self, keys: Sequence[str]) -> int:
-        """How many rejected rows and recorded errors name an entity, with all its keys (as text)."""
+    def count_naming(self, keys: Sequence[str | int]) -> int:
+        """How many rejected rows and recorded errors name an entity, with all its keys."""
         ...
 
     def count_details(self, before: int) -> int:

@@ -31,22 +31,46 @@ _SCHEMA = adbc.StatementOptions.INGEST_TARGET_DB_SCHEMA.value
 _STATUS = driver.ConnectionOptions.TRANSACTION_STATUS.value
 
 
-class Server:
-    """A PostgreSQL server. The driver asks for its data types once."""
+class _Driver:
+    """What is known of a server's data types, for which the driver reads its whole catalogue."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
+        self.database = driver.connect(conninfo)
+        # The list of types, most of a megabyte, is freed only when it is closed.
+        weakref.finalize(self, self.database.close).atexit = False
+
+
+_last: _Driver | None = None
+
+
+def _shared_driver(conninfo: str) -> _Driver:
+    """The driver that was used last, if it is of this server. One stays, even if nobody uses it."""
+    global _last
+    found = _last
+    if found is None or found.conninfo != conninfo:
+        found = _last = _Driver(conninfo)
+    return found
+
+
+class Server:
+    """A PostgreSQL server. The driver asks for its data types once.
+
+    ``shared``: once for all of this process, for whoever uses PostgreSQL's own types only.
+    """
+
+    def __init__(self, address: Address, *, shared: bool = False) -> None:
         self.address = address
-        self._database: adbc.AdbcDatabase | None = None
+        self._open = _shared_driver if shared else _Driver
+        self._driver: _Driver | None = None
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """An open connection, closed at the end. Raises StoreError, or ConfigError if the server rejects the login."""
         with in_our_words(self.address):
-            if self._database is None:
-                self._database = driver.connect(self.address.conninfo)
-                # The driver frees its list of types, most of a megabyte, only when it is closed.
-                weakref.finalize(self, self._database.close).atexit = False
-            connection = Connection(adbc.AdbcConnection(self._database), self.address)
+            if self._driver is None:
+                self._driver = self._open(self.address.conninfo)
+            connection = Connection(adbc.AdbcConnection(self._driver.database), self.address)
         try:
             yield connection
         finally:

@@ -14,7 +14,7 @@ from featurestore.tables.packed import PACKED, read_unpacked, unpack
 MAX_LINE = 64 << 20
 """The most bytes of a row: a file without line ends, of zeros for example, is no table."""
 
-BLOCK = 16 << 20
+BLOCK = 8 << 20
 """Bytes that are read at a time, of which a large file has two in memory, as it is read one ahead."""
 
 UTF8_MARK = b"\xef\xbb\xbf"

@@ -64,9 +64,12 @@ def read_csv(
             way = hint("skip_rows", "1") or "leave out the lines before the header"
             raise SourceError("the header names no column", where=name, hint=way)
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
-    empty = True
+    empty, tail = True, b""
     for block in chain(blocks, (None,)):
-        data = table.without_marks(rest + (block or b""))
+        # Up to its last line end, so that rows are not copied once more to part them from one that is cut off.
+        end = 0 if block is None else block.rfind(b"\n") + 1 or len(block)
+        data = table.without_marks(b"".join((rest, tail, memoryview(block or b"")[:end])))
+        tail = (block or b"")[end:]
         if block is None and data and not data.endswith((b"\n", b"\r") if classic else b"\n"):
             report(f"{name} has no line end after its last row: was it cut?")
             data += b"\n"

@@ -166,6 +166,11 @@ class SpillingColumn:
             self._spilled += [self._file.write(each.to_frame()) for each in self._held]
             self._held.clear()
 
+    @property
+    def held(self) -> int:
+        """How many bytes it takes in memory."""
+        return sum(int(each.estimated_size()) for each in self._held)
+
     def __iter__(self) -> Iterator[pl.Series]:
         yield from (part.read().to_series() for part in self._spilled)
         yield from self._held

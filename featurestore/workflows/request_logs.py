@@ -12,14 +12,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from featurestore.atomic import append_bytes, replace_atomically
 from featurestore.config import Project
 from featurestore.errors import StoreError, os_reason
 from featurestore.locking import prepare_state
-from featurestore.offline.naming import naming
+from featurestore.offline.naming import naming, texts_in
 from featurestore.regular import DERIVED, read_own
 
 NOTED = "request_logs"
@@ -156,16 +155,8 @@ def _is_about(text: str, entity_type: str, keys: Sequence[str]) -> bool:
         entity_id = line["entity_id"]
         found = list(entity_id.values()) if isinstance(entity_id, dict) else [entity_id]
         about = line["entity_type"] == entity_type and [str(each) for each in found] == list(keys)
-        return about or any(map(named, _texts([line.get("request"), line.get("features")])))
+        return about or any(map(named, texts_in([line.get("request"), line.get("features")])))
     except (ValueError, KeyError, TypeError, AttributeError):
         # One of ours that was broken off, perhaps. No other is ours to remove: which files are logs is written in the
         # project's folder, which may have come with a clone and name any file.
         return text.startswith('{"') and named(text)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a JSON value, at any depth."""
-    if isinstance(value, str):
-        yield value
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts(each)

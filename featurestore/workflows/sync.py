@@ -107,8 +107,9 @@ def sync_project(
         refuse_set_back(offline)
     else:
         complete_if_broken_off(project, offline)
-    versions, damaged = usable_features(project, offline, names, lives)
-    left = left_features(project, offline, lives)
+    with offline.reading():
+        versions, damaged = usable_features(project, offline, names, lives)
+        left = left_features(project, offline, lives)
     with closing(open_online(project)) as online:
         result = sync(
             project, offline, online, versions, mode,

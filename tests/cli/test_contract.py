@@ -35,11 +35,15 @@ HEAVY = (
 
 def imported(*arguments: str, cwd: Path) -> set[str]:
     """The heavy packages that a process of its own has loaded by the time a command is done."""
+    return set(HEAVY) & loaded(*arguments, cwd=cwd)
+
+
+def loaded(*arguments: str, cwd: Path) -> set[str]:
     code = (
         "import sys; from featurestore.cli.app import run; run(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
-    return set(HEAVY) & set(done.stderr.split())
+    return set(done.stderr.split())
 
 
 def test_version_answers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,6 +170,10 @@ def test_commands_that_only_read_files_import_nothing_heavy(project: Folder, com
 def test_an_unchanged_ingest_parses_nothing(project: Folder) -> None:
     project.run("ingest")
     assert "pyarrow" not in imported("ingest", cwd=project.root)
+
+
+def test_a_quiet_ingest_without_problems_loads_nothing_to_draw_with(project: Folder) -> None:
+    assert "rich.console" not in loaded("ingest", "-q", cwd=project.root)
 
 
 def test_output_into_a_closed_pipe_ends_quietly(project: Folder) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from featurestore.cli.commands import COMMANDS
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 
 ARGUMENTS = {
     "init": ["."], "new": ["basket_total", "--dry-run"], "preview": ["visits"],
@@ -22,14 +22,17 @@ UNTIL_ENDED = ("serve", "tui")  # they go on until they are told to end
 DONE = re.compile(r"^ +\d+\.\d\d s  done, exit code 0$", re.MULTILINE)
 
 
+def make_at_work(made: Folder) -> None:
+    made.write({**PROJECT, "labels.csv": "patient_id,at\n001,2024-03-01T00:00:00Z\n"})
+    made.run("ingest")
+    made.run("sync")
+
+
 @pytest.fixture
-def at_work(project: Folder, monkeypatch: pytest.MonkeyPatch) -> Folder:
+def at_work(folder: Folder, once: Once, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """A project with values, in the current folder."""
-    project.write({"labels.csv": "patient_id,at\n001,2024-03-01T00:00:00Z\n"})
-    project.run("ingest")
-    project.run("sync")
-    monkeypatch.chdir(project.root)
-    return project
+    monkeypatch.chdir(folder.root)
+    return once(make_at_work, folder)
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in UNTIL_ENDED])

@@ -29,10 +29,9 @@ patient_id,visit_at,age,chol
 
 
 @pytest.fixture
-def ingested(project: Folder) -> Folder:
-    (project.root / "labels.csv").write_text(LABELS)
-    project.run("ingest")
-    return project
+def ingested(ingested: Folder) -> Folder:
+    (ingested.root / "labels.csv").write_text(LABELS)
+    return ingested
 
 
 def make(folder: Folder, *options: str, name: str = "trial", output: str = "train.parquet", code: int = 0) -> Path:

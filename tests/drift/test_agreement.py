@@ -6,6 +6,8 @@ import math
 import os
 import warnings
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ from featurestore.drift.sample import Sample
 from tests.drift.conftest import SampleOf, Values
 
 os.environ["DO_NOT_TRACK"] = "1"
-evidently = pytest.importorskip("evidently", reason="the extra `report` is not installed")
+if find_spec("evidently") is None:
+    pytest.skip("the extra `report` is not installed", allow_module_level=True)
 
 Draw = Callable[[np.random.Generator, int], NDArray[Any]]
 
@@ -41,6 +44,14 @@ CATEGORIES: dict[str, Draw] = {
     "many": lambda random, size: np.array([f"c{code}" for code in random.zipf(1.5, size) % 900]),
 }
 SIZES = [(2, 2), (40, 40), (303, 120), (1_200, 1_500)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _evidently() -> None:
+    """Imports it for these tests only, since that takes seconds, and without what it has to say of others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import_module("evidently")
 
 
 def judge(method: str, reference: Sample, current: Sample, *, number: bool) -> float | None:

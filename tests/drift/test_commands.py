@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 
 
 def visits(month: int, *, shift: float = 0.0, rows: int = 300, nulls: float = 0.0) -> str:
@@ -39,13 +39,18 @@ def years() -> pl.Expr:
 """
 
 
+def make_watched(made: Folder) -> None:
+    made.write({**PROJECT, "features/cardiac.py": CHOL})
+    (made.root / "visits.csv").unlink()
+    path = made.root / "visits01.csv"
+    path.write_text(visits(1), encoding="utf-8")
+    made.run("ingest")
+
+
 @pytest.fixture
-def watched(project: Folder) -> Folder:
+def watched(folder: Folder, once: Once) -> Folder:
     """A project of two features and a first run."""
-    project.write({"features/cardiac.py": CHOL, "visits.csv": ""})
-    (project.root / "visits.csv").unlink()
-    add(project, 1)
-    return project
+    return once(make_watched, folder)
 
 
 def add(

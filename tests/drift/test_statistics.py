@@ -44,6 +44,17 @@ def test_numbers_have_the_moments_and_percentiles_of_numpy() -> None:
         assert found[name] == pytest.approx(np.percentile(values, share), rel=1e-12)
 
 
+@given(st.lists(st.floats(), max_size=40))
+def test_extremes_and_percentiles_are_those_of_numpy_s_order(values: list[float]) -> None:
+    found, finite = describe(column(values, pl.Float64), FLOAT), np.sort([each for each in values if np.isfinite(each)])
+    assert found["nan_count"] == sum(map(math.isnan, values))
+    assert found["distinct"] == len({each for each in values if not math.isnan(each)}) + (found["nan_count"] > 0)
+    if len(finite):
+        assert [found["min"], found["max"]] == [finite[0], finite[-1]]
+        lower, higher = (np.quantile(finite, 0.25, method=method) for method in ("lower", "higher"))
+        assert lower <= found["p25"] <= higher
+
+
 def test_nulls_nan_and_infinities_are_counted_and_left_out_of_the_moments() -> None:
     found = describe(column([None, 1.0, float("nan"), INFINITY, -INFINITY, 3.0], pl.Float64), FLOAT)
     assert (found["count"], found["null_count"], found["nan_count"], found["infinite_count"]) == (5, 1, 1, 2)

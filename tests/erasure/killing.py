@@ -6,6 +6,7 @@ the command itself costs, and no imports.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -40,10 +41,15 @@ class Trial:
 
 
 class Killer:
-    """The process that forks. A context manager. The lines of the files ``watched`` are points."""
+    """The process that forks. A context manager. The lines of the files ``watched`` are points.
 
-    def __init__(self, root: Path, watched: Sequence[str] = WATCHED) -> None:
-        self._log, self._paths = root / "trials.log", list(watched)
+    ``settings`` are constants of the program, by module and name, that have other values in the commands it runs.
+    """
+
+    def __init__(
+        self, root: Path, watched: Sequence[str] = WATCHED, settings: Mapping[str, Mapping[str, int]] | None = None
+    ) -> None:
+        self._log, self._paths, self._settings = root / "trials.log", list(watched), settings or {}
 
     def __enter__(self) -> Killer:
         self._process = subprocess.Popen(
@@ -79,6 +85,7 @@ class Killer:
             "log": str(self._log),
             "limit": file_bytes,
             "watched": self._paths,
+            "settings": self._settings,
         }
         order["watch"] = watch or before is not None
         self._process.stdin.write(json.dumps({**order, "env": dict(env or {})}) + "\n")
@@ -148,6 +155,8 @@ def _obey(order: Mapping[str, Any], pipe: int) -> None:
 
     from featurestore.cli.app import run
 
+    for module, constants in order["settings"].items():
+        vars(importlib.import_module(module)).update(constants)
     sys.settrace(trace if order["watch"] else None)
     code = run(list(order["arguments"]))
     sys.settrace(None)

@@ -20,11 +20,15 @@ from featurestore.postgres.connection import Server as Database
 from featurestore.workflows.erasure import completion
 from tests.conftest import Folder
 from tests.erasure.killing import Killer, line_in
-from tests.erasure.test_killed import NEEDLES, NEXT, PARTS, WHO, killer, leave_traces, left_in
+from tests.erasure.test_killed import NEEDLES, NEXT, PARTS, WHO, leave_traces, left_in
 from tests.services import Server, new_server, serve
 from tests.services_postgres import PostgresServer
 
-__all__ = ["killer"]
+
+@pytest.fixture
+def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
+    with Killer(tmp_path_factory.mktemp("killer")) as started:
+        yield started
 
 
 @pytest.fixture
@@ -147,11 +151,11 @@ def shared(folder: Folder, own_postgres: PostgresServer, valkey: Server, monkeyp
 def test_an_erasure_that_is_killed_is_completed_by_the_next_command(
     shared: Folder, killer: Killer, own_postgres: PostgresServer, valkey: Server
 ) -> None:
-    def six_and_the_last(lines: Sequence[str]) -> Sequence[str]:
+    def three_and_the_last(lines: Sequence[str]) -> Sequence[str]:
         committed = line_in(completion._remove_derived)  # the first of them that surely comes after the commit
-        return [*lines[:: max(len(lines) // 6, 1)], committed, lines[-1]]
+        return [*lines[:: max(len(lines) // 3, 1)], committed, lines[-1]]
 
-    assert try_some(shared, killer, own_postgres, valkey, six_and_the_last) > 1
+    assert try_some(shared, killer, own_postgres, valkey, three_and_the_last) > 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from featurestore.evaluation.evaluate import SortedRows, call_short, pad, sort_rows
 from featurestore.evaluation.scope import scope_of
 from featurestore.model import EntityType, Key, ScopeKind, Source
+from tests.often import examples
 from tests.versioning.conftest import feature
 
 USERS = EntityType("user", (Key("user", "string"),))
@@ -96,7 +97,7 @@ def part(sorted_rows: SortedRows, of: pl.Series) -> SortedRows:
     return SortedRows(sorted_rows.frame.filter(of), sorted_rows.origin.filter(of), USERS, SOURCE)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(row_wise, rows, st.data())
 def test_a_row_has_the_same_bits_alone_and_in_any_slice(
     expression: pl.Expr, given_rows: list[tuple[object, ...]], data: st.DataObject
@@ -112,7 +113,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_slice(
             assert evaluate(expression, part(whole, chosen), "row").to_list() == values.filter(chosen).to_list()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(of_entity, rows)
 def test_an_entity_has_the_same_bits_alone_and_among_any_others(
     expression: pl.Expr, given_rows: list[tuple[object, ...]]

@@ -15,6 +15,7 @@ from featurestore.evaluation.row_check import RowCheck
 from featurestore.evaluation.scope_check import SampleSize
 from featurestore.evaluation.scope_sample import Sampling
 from featurestore.model import EntityType, Key, Source
+from tests.often import examples
 
 USERS = EntityType("user", (Key("user", "string"),))
 SOURCE = Source("sales", "csv", event_time="at")
@@ -76,7 +77,7 @@ def test_one_that_looks_at_others_is_found_beside_those_that_hold(name: str) -> 
     assert holding({**OF_A_ROW, name: NOT_OF_A_ROW[name]}) == [*OF_A_ROW]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(10))
 @given(st.lists(st.sampled_from([*OF_A_ROW, *NOT_OF_A_ROW]), min_size=1, unique=True), st.integers(0, 2**32))
 def test_whichever_are_together_and_whatever_the_seed(names: list[str], seed: int) -> None:
     both = OF_A_ROW | NOT_OF_A_ROW

@@ -18,6 +18,7 @@ from featurestore.evaluation.results import check_frame
 from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.scope_check import SampleSize, ScopeCheck
 from featurestore.model import DataType, EntityType, Feature, Key, Scope, Source
+from tests.often import examples
 from tests.versioning.conftest import feature
 
 USERS = EntityType("user", (Key("user", "string"),))
@@ -250,7 +251,7 @@ def judged(function: Callable[..., Any], rows: SortedRows, scope: Scope, declare
     return True
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(20))
 @given(few_rows, st.sampled_from(FUNCTIONS), st.sampled_from([("row", 0), ("entity", None), ("entity", 2 * DAY)]))
 def test_what_the_check_says_is_what_every_row_says(
     lines: list[tuple[str, int, float | None]], value: pl.Expr, given_scope: tuple[Any, int | None]

@@ -253,8 +253,10 @@ class Project:
     def rows(self, name: str) -> set[tuple[tuple[str, float], int, str, int | None]]:
         """All that is stored of a feature: pair, run, op, value."""
         found: set[tuple[tuple[str, float], int, str, int | None]] = set()
-        for version in self.store.versions(name):
-            for row in self.store.scan(version).iter_rows(named=True):
+        with self.store.reading():
+            frames = [self.store.scan(version) for version in self.store.versions(name)]
+        for frame in frames:
+            for row in frame.iter_rows(named=True):
                 days = (row["computed_at"].replace(tzinfo=UTC) - ORIGIN) / timedelta(days=1)
                 at = int(days) if days.is_integer() else days
                 op = ("value", "tombstone", "withdrawn")[row["op"]]

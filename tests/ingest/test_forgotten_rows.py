@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.parsed.index import read_index
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 
 HEAD = "patient_id,visit_at,age,chol\n"
 SUMS = """
@@ -22,17 +22,20 @@ def chol_10d(df: pl.DataFrame) -> pl.DataFrame:
 """
 
 
-@pytest.fixture
-def rotated(project: Folder) -> Folder:
-    """A source of one file a month, of which the first is gone and out of every lookback's reach."""
-    project.write({"features/cardiac.py": SUMS, "visits.csv": HEAD + day("01-01", 1) + day("01-05", 2)})
+def make_rotated(project: Folder) -> None:
+    project.write({**PROJECT, "features/cardiac.py": SUMS, "visits.csv": HEAD + day("01-01", 1) + day("01-05", 2)})
     project.run("ingest")
     project.write({"visits-02.csv": HEAD + day("02-01", 4)})
     project.run("ingest")
     (project.root / "visits.csv").unlink()
     project.write({"visits-03.csv": HEAD + day("03-01", 8)})
     project.run("ingest")
-    return project
+
+
+@pytest.fixture
+def rotated(folder: Folder, once: Once) -> Folder:
+    """A source of one file a month, of which the first is gone and out of every lookback's reach."""
+    return once(make_rotated, folder)
 
 
 def day(date: str, amount: int) -> str:

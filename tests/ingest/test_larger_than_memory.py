@@ -110,7 +110,7 @@ def test_runs_by_parts_have_the_outcome_of_runs_at_once(tmp_path: Path, monkeypa
     for number, root in enumerate(roots):
         with monkeypatch.context() as patch:
             if number:
-                patch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 150)
+                patch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 500)
             found[number].append(outcome(root))
             write_sales(root / "sales-2.csv", 3, 600, of_one=0.7)
             write_sales(root / "sales-3.csv", 4, 900)
@@ -164,7 +164,7 @@ def test_sources_with_ids_are_taken_by_parts(
 ) -> None:
     """Where an id is that of several rows, which lie anywhere, the same one of them counts."""
     found = [outcome(make_project_with_ids(tmp_path / "at_once", repeated=repeated))]
-    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 150)
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 500)
     monkeypatch.setattr(divided, "AT_ONCE", 3_000)  # all at once would be refused
     monkeypatch.setattr(divided.Divided, "_too_large", lambda *_: None)
     found.append(outcome(root := make_project_with_ids(tmp_path / "by_parts", repeated=repeated)))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 
 CODE = """
 import polars as pl
@@ -43,14 +43,18 @@ HEAD = "patient_id,visit_at,age,pulse\n"
 PINS = "features/.versions/visits.columns.toml"
 
 
-@pytest.fixture
-def pinned(project: Folder) -> Folder:
-    """A project in which `pulse` is an undeclared column of integers."""
+def make_pinned(project: Folder) -> None:
+    project.write(PROJECT)
     project.edit("featurestore.toml", 'chol = { type = "float" }\n', "")
     project.write({"features/cardiac.py": CODE, "visits.csv": HEAD + "001,2024-01-01T00:00:00Z,50,70\n"})
     project.run("ingest")
     assert 'pulse = "int"' in (project.root / PINS).read_text()
-    return project
+
+
+@pytest.fixture
+def pinned(folder: Folder, once: Once) -> Folder:
+    """A project in which `pulse` is an undeclared column of integers."""
+    return once(make_pinned, folder)
 
 
 def row(day: int, pulse: str) -> str:

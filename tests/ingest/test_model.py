@@ -23,6 +23,7 @@ from tests.ingest.judged import (
     rotating_steps,
 )
 from tests.ingest.model import Store
+from tests.often import nightly
 from tests.services_postgres import PostgresServer
 
 StoredRow = tuple[tuple[str, float], int, str, int | None]
@@ -118,26 +119,26 @@ def _is_refused(problem: Problem | None) -> bool:
     return problem is not None and problem.message.startswith(("two different values", "every value that"))
 
 
-@pytest.mark.parametrize("seed", [*range(12), 237, 4010, 4011, 4012])
+@pytest.mark.parametrize("seed", [1, 4, 237, 4010, 4011, 4012, *nightly([0, 2, 3, *range(5, 12)])])
 def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     judge(tmp_path, seed, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", [0, 5, 21, 25, 40, 68, 2161])
+@pytest.mark.parametrize("seed", [0, 21, 2161, *nightly([5, 25, 40, 68])])
 def test_rows_of_vanished_files_are_dropped_and_frozen_as_the_model_has_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(tmp_path, seed, monkeypatch, make=rotating_steps)
 
 
-@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079, 2084, 2164])
+@pytest.mark.parametrize("seed", [4, 1079, 2164, *nightly([0, 20, 25, 56, 2084])])
 def test_rows_of_vanished_files_are_kept_for_as_long_as_the_source_says(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(tmp_path, seed, monkeypatch, make=retained_steps)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3, 8, 10, 20, 28])
+@pytest.mark.parametrize("seed", [0, 1, *nightly([3, 8, 10, 20, 28])])
 def test_deletions_and_snapshots_divide_users_as_the_model_has_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +147,7 @@ def test_deletions_and_snapshots_divide_users_as_the_model_has_it(
     judge(tmp_path, seed, monkeypatch, make=divided_steps)
 
 
-@pytest.mark.parametrize("seed", [4, 7])
+@pytest.mark.parametrize("seed", [4, *nightly([7])])
 def test_a_server_divides_users_as_the_model_has_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
 ) -> None:
@@ -154,8 +155,10 @@ def test_a_server_divides_users_as_the_model_has_it(
     postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(tmp_path)}" CASCADE')
 
 
-@pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize("seed", range(100, 106))
+@pytest.mark.parametrize(
+    ("seed", "rows"),
+    [(100, 1), (101, 2), (103, 1), *nightly((seed, rows) for seed in range(102, 106) for rows in (1, 2))],
+)
 def test_runs_by_parts_of_few_rows_store_the_same(
     tmp_path: Path, seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +166,7 @@ def test_runs_by_parts_of_few_rows_store_the_same(
     judge(tmp_path, seed, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", [1, 4, 8, 14, 22, 26])
+@pytest.mark.parametrize("seed", [1, 14, *nightly([4, 8, 22, 26])])
 def test_runs_by_parts_of_sources_with_ids_store_the_same(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +176,7 @@ def test_runs_by_parts_of_sources_with_ids_store_the_same(
     judge(tmp_path, seed, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", range(12, 15))
+@pytest.mark.parametrize("seed", [12, *nightly([13, 14])])
 def test_a_server_stores_what_the_model_stores(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
 ) -> None:

@@ -14,6 +14,7 @@ from featurestore import FeatureStore
 from featurestore.parsed.index import read_index
 from tests.conftest import Folder
 from tests.ingest.judged import name_of
+from tests.often import nightly
 from tests.services_postgres import PostgresServer
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -199,7 +200,8 @@ def compare(folder: Folder, known: Known) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "seed"), [(logs, 0), (logs, 1), (logs, 1000), (dumps, 0), (dumps, 1005), (mixed, 1002), (mixed, 1008)]
+    ("make", "seed"),
+    [(logs, 1), (mixed, 1002), *nightly([(logs, 0), (logs, 1000), (dumps, 0), (dumps, 1005), (mixed, 1008)])],
 )
 def test_a_row_that_is_known_elsewhere_later_leaves_its_place_then(
     folder: Folder, make: Callable[[int], list[Files]], seed: int, monkeypatch: pytest.MonkeyPatch
@@ -208,13 +210,17 @@ def test_a_row_that_is_known_elsewhere_later_leaves_its_place_then(
     judge(folder, make(seed), None)
 
 
-def test_a_server_answers_the_same(folder: Folder, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize(("make", "seed"), [(mixed, 1002), *nightly([(logs, 7), (dumps, 7)])])
+def test_a_server_answers_the_same(
+    folder: Folder,
+    make: Callable[[int], list[Files]],
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres: PostgresServer,
+) -> None:
     monkeypatch.chdir(folder.root)
-    root = folder.root
-    for make, seed in ((logs, 7), (dumps, 7), (mixed, 1002)):
-        folder = Folder(root / make.__name__, folder._capture)
-        judge(folder, make(seed), postgres.url)
-        postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(folder.root)}" CASCADE')
+    judge(folder, make(seed), postgres.url)
+    postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(folder.root)}" CASCADE')
 
 
 def test_attributes_without_event_times_move_too(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,8 +269,10 @@ def test_a_row_that_is_known_elsewhere_later_leaves_its_place_many_more_times(
     judge(folder, make(seed), None)
 
 
-@pytest.mark.parametrize("store", ["duckdb", "postgres"])
-@pytest.mark.parametrize(("make", "seed"), [(logs, 2), (dumps, 3)])
+@pytest.mark.parametrize(
+    ("store", "make", "seed"),
+    [("duckdb", logs, 2), ("postgres", dumps, 3), *nightly([("duckdb", dumps, 3), ("postgres", logs, 2)])],
+)
 def test_a_data_set_is_rebuilt_although_rows_have_moved_since(
     folder: Folder,
     make: Callable[[int], list[Files]],

@@ -256,5 +256,5 @@ def test_what_does_not_go_with_several_sources_is_refused(clinic: Folder, old: s
 def test_a_backfill_and_a_slice_are_refused_with_the_way_out(clinic: Folder) -> None:
     found = clinic.json("ingest", "--since", "2024-01-01", "--step", "30d", code=2)
     assert "it is made of several sources, visits, labs" in found["error"]["message"]
-    found = clinic.json("ingest", "--input", "labs.csv", code=2)
+    found = clinic.json("ingest", "--input", str(clinic.root / "labs.csv"), code=2)
     assert "these features read several" in found["error"]["message"]

@@ -32,6 +32,7 @@ from featurestore.point_in_time import kernel
 from featurestore.tables.types import value_type
 from tests.join.cases import PATIENT, SHELF, Case, Row, cases, history_frame, judge, label_frame, memory_store, same
 from tests.join.stores import duckdb_store, learn
+from tests.often import examples
 
 EARLY = [Row(("a",), 1, 1, 1.0), Row(("b",), 5, 1, None)]
 LATER = [Row(("b",), 2, 2, 2.5), Row(("a",), 1, 2, 9.0), Row(("",), 0, 2, -1.0)]
@@ -83,7 +84,7 @@ def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory
     return found
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(25))
 @given(cases(with_known_times=True), st.sampled_from((LITTLE, MEMORY)))
 def test_a_join_over_them_gives_what_the_judge_says(case: Case, memory: int) -> None:
     """Made at the first run, in one partition or many, extended with every later run, then asked as of any of them."""

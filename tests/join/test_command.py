@@ -38,10 +38,9 @@ READ: dict[str, Callable[..., pl.DataFrame]] = {
 
 
 @pytest.fixture
-def ingested(project: Folder) -> Folder:
-    (project.root / "labels.csv").write_text(LABELS)
-    project.run("ingest")
-    return project
+def ingested(ingested: Folder) -> Folder:
+    (ingested.root / "labels.csv").write_text(LABELS)
+    return ingested
 
 
 def join(folder: Folder, *options: str, labels: str = "labels.csv", code: int = 0, feature: str = "age_share") -> str:

@@ -21,9 +21,8 @@ LABELS += "002,2024-03-01T00:00:00Z,0,2,2024-01-03,2024-01-02T03:04:06Z,008,9999
 
 
 @pytest.fixture
-def shop(project: Folder) -> Folder:
-    project.run("ingest")
-    return project
+def shop(ingested: Folder) -> Folder:
+    return ingested
 
 
 def join(shop: Folder, labels: str, *arguments: str, code: int = 0) -> str:

@@ -32,17 +32,18 @@ from tests.join.cases import (
 )
 from tests.join.groups import ALWAYS_SORTED, Group, check, check_in_store, groups
 from tests.join.stores import duckdb_store, project_at
+from tests.often import examples
 
 NIGHTLY = 10  # histories in a group, so that a thousand groups are ten thousand cases
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(25))
 @given(cases(), st.sampled_from((1, 3, 1_000)))
 def test_any_store_gives_what_the_judge_says_however_labels_are_batched(case: Case, batch_rows: int) -> None:
     check(memory_store({case.version: case.rows}, case.learned), [case], batch_rows=batch_rows)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(cases())
 def test_a_history_larger_than_memory_is_scanned_some_entities_at_a_time(case: Case) -> None:
     store = memory_store({case.version: case.rows}, case.learned)
@@ -65,7 +66,7 @@ def test_a_join_scans_where_another_process_removes_its_columns(
     check(store, [case], tmp_path, limits=ALWAYS_SORTED)
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(4))
 @given(groups(4))
 def test_duckdb_gives_what_the_judge_says(group: Group) -> None:
     check_in_store(duckdb_store, group)

@@ -12,6 +12,7 @@ from featurestore.errors import StoreError
 from featurestore.offline.contract import TOMBSTONE, WITHDRAWN
 from featurestore.point_in_time import kernel
 from tests.join.cases import PATIENT, Case, Label, Row, cases, history_frame, judge, label_frame, same
+from tests.often import examples
 
 
 def answers(case: Case) -> list[object]:
@@ -38,7 +39,7 @@ def check(case: Case) -> None:
         assert same(answer, judge(case, label)), (label, answer)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(50))
 @given(cases(with_known_times=True))
 def test_every_label_gets_what_the_judge_says(case: Case) -> None:
     check(case)
@@ -62,13 +63,13 @@ def late_cases(draw: st.DrawFn) -> Case:
     return Case(PATIENT, "float", tuple(rows), learned, tuple(labels), known=True)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(50))
 @given(late_cases())
 def test_a_known_row_is_found_behind_any_number_of_unknown_ones(case: Case) -> None:
     check(case)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(50))
 @given(cases(with_known_times=True), st.integers(1, 4))
 def test_a_history_in_partitions_answers_as_the_whole(case: Case, count: int) -> None:
     names = case.entity_type.key_names

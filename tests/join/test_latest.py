@@ -21,6 +21,7 @@ from tests.join.cases import PATIENT, SHELF, Case, Label, Row, answering_row, me
 from tests.join.groups import ALWAYS_SORTED
 from tests.join.several import Several, several
 from tests.join.stores import duckdb_store, learn, project_at
+from tests.often import examples
 
 
 def judged(cases: Sequence[Case], at: int) -> list[tuple[object, ...]]:
@@ -57,7 +58,7 @@ def check(
         assert all(map(same, row, answer)), (row, answer)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(10))
 @given(several())
 def test_everybody_gets_what_the_judge_says(asked: Several) -> None:
     own = [case for case in asked.cases if case.entity_type == asked.cases[0].entity_type]

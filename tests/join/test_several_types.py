@@ -19,15 +19,16 @@ from tests.conftest import Folder
 from tests.join.cases import Row, memory_store, version_of
 from tests.join.several import Several, check_in_memory, check_in_store, several
 from tests.join.stores import duckdb_store, project_at
+from tests.often import examples
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(12))
 @given(several())
 def test_every_entity_of_a_label_gets_what_the_judge_says(asked: Several) -> None:
     check_in_memory(asked)
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(3))
 @given(several())
 def test_duckdb_gives_every_entity_what_the_judge_says(asked: Several) -> None:
     check_in_store(duckdb_store, asked)

@@ -19,10 +19,9 @@ patient_id,at,y
 
 
 @pytest.fixture
-def clinic(project: Folder) -> Folder:
-    project.write({"labels.csv": LABELS})
-    project.run("ingest")
-    return project
+def clinic(ingested: Folder) -> Folder:
+    ingested.write({"labels.csv": LABELS})
+    return ingested
 
 
 def join(clinic: Folder, *options: str, code: int = 0) -> str:

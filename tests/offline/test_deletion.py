@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 import pytest
 
 from featurestore.model import RejectedRow, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore, Position
 from featurestore.tables.types import INSTANT, key_types
 from tests.offline.history import PAIR, START, frame, learn, run_of, version
 
@@ -141,6 +142,30 @@ def test_rows_that_were_set_aside_go_with_the_entity(store: OfflineStore) -> Non
         run.finish(run_of((run.run_seq, run.learned_at), "two"))
     erase(store, SCORE, ("a",), ('q"uote',))
     assert [row.values["id"] for row in store.rejected("two")] == ["ab"]
+
+
+def test_positions_and_rejected_rows_can_do_without_a_name(store: OfflineStore) -> None:
+    files = {"v 'zoë'.csv": "aa", "w.csv": "bb"}
+    learn(store, SCORE, [("a", 1, 0.5)], "one")
+    for run_id in ("two", "three"):
+        with store.writing(run_id) as run:
+            run.set_position(Position(SCORE.id, "visits", "print", {"files": files}, run.run_seq))
+            for source in ("visits", "others"):
+                place = "v 'zoë'.csv row 1"
+                run.reject([RejectedRow(source, "v 'zoë'.csv", 1, "age", "too old", {"id": "x"}, place)])
+            run.finish(run_of((run.run_seq, run.learned_at), run_id))
+    found = store.positions_with("v 'zoë'.csv")
+    assert [each.run_seq for each in found] == [2, 3]
+    assert store.positions_with("zoe") == []
+    with store.writing("erased") as run:
+        run.replace_position(replace(found[0], cursor={"files": {"gone": "aa"}}))
+        run.rename_file("visits", "v 'zoë'.csv", "gone")
+        run.finish(run_of((run.run_seq, run.learned_at), "erased"))
+    assert [each.run_seq for each in store.positions_with("zoë")] == [3]
+    assert store.positions_with("gone") == [replace(found[0], cursor={"files": {"gone": "aa"}})]
+    for run_id in ("two", "three"):
+        rejected = {row.source: (row.file, row.place) for row in store.rejected(run_id)}
+        assert rejected == {"visits": ("gone", "gone row 1"), "others": ("v 'zoë'.csv", "v 'zoë'.csv row 1")}
 
 
 def test_a_snapshots_deletion_is_taken_back_and_the_value_before_it_answers_again(store: OfflineStore) -> None:

@@ -17,6 +17,7 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys, cut_key_ranges
 from tests.offline.conftest import Factory
 from tests.offline.history import PAIR, PATIENT, learn, version
+from tests.often import examples
 
 EVERY = 100  # rows to a sample
 SAMPLES = st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "a", "b"])), max_size=30)
@@ -66,7 +67,7 @@ def test_the_latest_rows_of_all_spans_are_the_latest_rows(
                 assert all(_is_in(row, key_range) for row in part.select(of.entity_type.key_names).rows())
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=2))
 def test_any_text_may_be_the_end_of_a_span(new_store, tmp_path_factory, texts: list[str]) -> None:  # type: ignore[no-untyped-def]
     store: OfflineStore = new_store(tmp_path_factory.mktemp("store"))

@@ -13,6 +13,7 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, OfflineStore, Written
 from tests.offline.conftest import Factory
 from tests.offline.history import START, frame, run_of, version
+from tests.often import examples
 
 SCORE = version()
 
@@ -139,7 +140,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_runs_wrote_the_rows_are_those_of_the_judge(
     new_store: Factory,

@@ -20,6 +20,7 @@ from featurestore.tables.types import history_schema
 from tests.offline.conftest import postgres_project
 from tests.offline.history import PAIR, frame, learn, run_of, version
 from tests.offline.older import TO_FORMAT_9
+from tests.often import examples
 from tests.services_postgres import PostgresServer
 
 VALUES: dict[str, st.SearchStrategy[object]] = {
@@ -65,7 +66,9 @@ def do(store: PostgresStore, run_id: str, change: Callable[[PostgresRun], object
 
 @pytest.mark.parametrize("kind", VALUES)
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(4),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_batches_are_what_a_scan_gives(

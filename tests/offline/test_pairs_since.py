@@ -12,6 +12,7 @@ from featurestore.offline.contract import TOMBSTONE, VALUE
 from featurestore.tables.types import INSTANT
 from tests.offline.conftest import Factory
 from tests.offline.history import PAIR, START, frame, run_of, version
+from tests.often import examples
 
 STOCK = version("int", PAIR, "stock")
 ENTITIES = [(1, "a"), (1, "b"), (2, "a")]
@@ -37,7 +38,7 @@ def expected(runs: list[Held], since: dict[tuple[int, str], int]) -> list[object
     return found
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(6), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS, since=st.dictionaries(st.sampled_from(ENTITIES), DAYS, min_size=1))
 def test_it_is_what_the_definition_says(
     runs: list[Held], since: dict[tuple[int, str], int], new_store: Factory

@@ -27,6 +27,7 @@ from featurestore.tables.types import history_schema
 from tests.offline.conftest import postgres_project
 from tests.offline.history import PAIR, START, Judge, frame, learn, run_of, same, version
 from tests.offline.older import TO_FORMAT_1
+from tests.often import examples
 from tests.services_postgres import PostgresServer
 
 New = Callable[[], PostgresStore]
@@ -190,16 +191,26 @@ def test_a_burst_of_reads_sees_one_moment(new: New) -> None:
     assert store.latest(of)["value"].to_list() == [2.0]
 
 
-def test_a_store_that_is_let_go_lets_its_driver_go(new: New) -> None:
-    store = new()
-    store.committed_runs()
-    database = store._server._database
-    assert database is not None
-    adbc.AdbcConnection(database).close()
-    del store
+def test_of_the_drivers_of_stores_that_are_let_go_the_last_one_stays_for_the_next(
+    new: New, project: Project, postgres: PostgresServer
+) -> None:
+    def used(store: PostgresStore) -> adbc.AdbcDatabase:
+        store.committed_runs()
+        assert store._server._driver is not None
+        database: adbc.AdbcDatabase = store._server._driver.database
+        adbc.AdbcConnection(database).close()
+        return database
+
+    first, second = used(new()), used(new())
+    assert first is second
+    gc.collect()
+    assert used(new()) is first
+    gc.collect()
+    other = replace(project, offline_url=postgres.tcp)
+    assert used(PostgresStore(other)) is not first
     gc.collect()
     with pytest.raises(adbc.Error):
-        adbc.AdbcConnection(database)
+        adbc.AdbcConnection(first)
 
 
 def test_threads_read_by_connections_of_their_own(new: New) -> None:
@@ -406,7 +417,7 @@ RUNS = st.lists(st.dictionaries(st.tuples(KEYS, DAYS), VALUES, max_size=8), min_
 
 
 @pytest.mark.parametrize("looked_up", [True, False])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS)
 def test_however_the_held_values_are_found_the_history_is_the_judges(
     postgres: PostgresServer,

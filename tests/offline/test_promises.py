@@ -22,6 +22,7 @@ from featurestore.offline.totals import RunTotals, VersionTotals
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import history_schema
 from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
+from tests.often import examples
 
 VALUES: dict[str, list[Any]] = {
     "bool": [True, False, None],
@@ -259,7 +260,7 @@ NUMBERS = st.sampled_from([0.0, 1.0, 2.0, float("nan"), float("inf"), None])
 RUNS = st.lists(st.dictionaries(st.tuples(KEYS, DAYS), NUMBERS, max_size=8), min_size=1, max_size=6)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS)
 def test_history_is_what_the_judge_says(new_store, tmp_path_factory: pytest.TempPathFactory, runs) -> None:  # type: ignore[no-untyped-def]
     store: OfflineStore = new_store(tmp_path_factory.mktemp("store"))

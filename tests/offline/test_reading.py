@@ -12,6 +12,7 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import StoreError
+from featurestore.offline.duckdb import reading
 from featurestore.offline.duckdb.place import FILE
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.offline.history import learn, version
@@ -121,6 +122,27 @@ def test_a_file_that_is_replaced_between_two_reads_is_read_anew(project: Project
     assert DuckDBStore(project).latest(OF).height == 1
     (other.state / FILE).replace(project.state / FILE)
     assert DuckDBStore(project).latest(OF).height == 2
+
+
+@pytest.mark.parametrize("spilled", [False, True])
+def test_the_duckdb_that_is_left_reads_another_project_unless_it_has_spilled(
+    project: Project, tmp_path: Path, *, spilled: bool
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other", "test", {}, {}, DriftSettings())
+    learn(DuckDBStore(other), OF, [("b", 0, 2), ("c", 0, 3)], "r1")
+    store = DuckDBStore(project)
+    with store.reading():
+        assert store.latest(OF).height == 1
+        (engine,) = reading._engines.values()
+        if spilled:
+            reader = engine.attach()
+            reader.execute("SET memory_limit = '16MB'; CREATE TEMP TABLE much AS SELECT random() FROM range(4_000_000)")
+            reader.execute("DROP TABLE much")
+            engine.detach(reader)
+    assert DuckDBStore(other).latest(OF).height == 2
+    assert (reading._idle is engine) is not spilled
+    assert DuckDBStore(project).latest(OF).height == 1
 
 
 def test_after_a_damaged_file_the_whole_one_is_read(project: Project) -> None:

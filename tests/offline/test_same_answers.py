@@ -17,6 +17,7 @@ from tests.join.several import Several, several
 from tests.join.several import check_in_store as check_several
 from tests.join.test_join import NIGHTLY
 from tests.offline.conftest import postgres_project
+from tests.often import examples
 from tests.services_postgres import PostgresServer
 
 RISK = """
@@ -203,13 +204,13 @@ def check_in_postgres(postgres: PostgresServer, asked: Group | Several) -> None:
         postgres.run(";".join(f'DROP SCHEMA IF EXISTS "fs_{each.name}" CASCADE' for each in made))
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(3))
 @given(groups(4))
 def test_a_join_from_postgresql_gives_what_the_judge_says(postgres: PostgresServer, group: Group) -> None:
     check_in_postgres(postgres, group)
 
 
-@settings(max_examples=3)
+@settings(max_examples=examples(3))
 @given(several())
 def test_postgresql_gives_every_entity_of_a_label_what_the_judge_says(postgres: PostgresServer, asked: Several) -> None:
     check_in_postgres(postgres, asked)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import AGE, Folder
+from tests.conftest import AGE, PROJECT, Folder, Once
 from tests.services_postgres import PostgresServer
 
 MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n001,2024-03-01T00:00:00Z,75,1\n"
@@ -18,43 +18,43 @@ def history(folder: Folder) -> Path:
     return folder.root / ".featurestore" / "history.duckdb"
 
 
+def make_two_runs(made: Folder) -> None:
+    made.write(PROJECT)
+    made.run("ingest")
+    shutil.copy(history(made), made.root / "backup")
+    made.write({"visits2.csv": MORE})
+    made.run("ingest")
+
+
 @pytest.fixture(params=["duckdb", "postgresql"])
 def set_back(
-    request: pytest.FixtureRequest, project: Folder, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], None]]:
+    request: pytest.FixtureRequest, project: Folder, once: Once, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], object]]:
     """A project with two runs, and how its history goes back to the first: as a backup does it."""
-    server: PostgresServer | None = None
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgres")
-        monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", server.url)
+    if request.param == "duckdb":
+        once(make_two_runs, project)
+        yield lambda: shutil.copy(project.root / "backup", history(project))
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", server.url)
     project.run("ingest")
-    if server is None:
-        backup = project.root / "backup"
-        shutil.copy(history(project), backup)
-    else:
-        server.run("CREATE SCHEMA kept")
-        tables = [row["t"] for row in server.sql("SELECT tablename AS t FROM pg_tables WHERE schemaname = 'fs_test'")]
-        server.run(";".join(f'CREATE TABLE kept."{name}" AS TABLE fs_test."{name}"' for name in tables))
+    server.run("CREATE SCHEMA kept")
+    tables = [row["t"] for row in server.sql("SELECT tablename AS t FROM pg_tables WHERE schemaname = 'fs_test'")]
+    server.run(";".join(f'CREATE TABLE kept."{name}" AS TABLE fs_test."{name}"' for name in tables))
     project.write({"visits2.csv": MORE})
     project.run("ingest")
 
     def restore() -> None:
-        if server is None:
-            shutil.copy(backup, history(project))
-        else:
-            copies = (
-                f'DELETE FROM fs_test."{name}"; INSERT INTO fs_test."{name}" TABLE kept."{name}"' for name in tables
-            )
-            server.run(";".join(copies))
+        copies = (f'DELETE FROM fs_test."{name}"; INSERT INTO fs_test."{name}" TABLE kept."{name}"' for name in tables)
+        server.run(";".join(copies))
 
     yield restore
-    if server is not None:
-        server.run("DROP SCHEMA IF EXISTS fs_test CASCADE; DROP SCHEMA IF EXISTS kept CASCADE")
+    server.run("DROP SCHEMA IF EXISTS fs_test CASCADE; DROP SCHEMA IF EXISTS kept CASCADE")
 
 
 @pytest.mark.parametrize("command", ["ingest", "sync", "baseline age_share"])
 def test_a_run_that_could_not_be_noted_is_noted_by_the_next_command(
-    set_back: Callable[[], None], project: Folder, command: str
+    set_back: Callable[[], object], project: Folder, command: str
 ) -> None:
     note = project.root / ".featurestore" / "history.json"
     after_both = note.read_bytes()
@@ -65,7 +65,7 @@ def test_a_run_that_could_not_be_noted_is_noted_by_the_next_command(
     assert project.json("ingest", code=4)["error"]["code"] == "set_back"
 
 
-def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], None], project: Folder) -> None:
+def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], object], project: Folder) -> None:
     set_back()
     ran = project.run("export", "age_share")
     assert len(ran.out.splitlines()) == 4
@@ -85,7 +85,7 @@ def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], None],
     assert [run["run_seq"] for run in project.json("runs")["runs"]] == [1]
 
 
-def test_where_it_is_meant_it_goes_on_from_there(set_back: Callable[[], None], project: Folder) -> None:
+def test_where_it_is_meant_it_goes_on_from_there(set_back: Callable[[], object], project: Folder) -> None:
     set_back()
     (project.root / ".featurestore" / "history.json").unlink()
     ran = project.run("ingest", "--json")
@@ -94,7 +94,7 @@ def test_where_it_is_meant_it_goes_on_from_there(set_back: Callable[[], None], p
     assert [run["run_seq"] for run in project.json("runs")["runs"]] == [2, 1]
 
 
-def test_another_run_of_the_number_is_another_history(set_back: Callable[[], None], project: Folder) -> None:
+def test_another_run_of_the_number_is_another_history(set_back: Callable[[], object], project: Folder) -> None:
     mark = project.root / ".featurestore" / "history.json"
     before = mark.read_text()
     set_back()
@@ -109,6 +109,7 @@ def test_a_history_that_is_gone_is_noticed(project: Folder) -> None:
     history(project).unlink()
     for command in ("runs", "list", "plan"):
         assert "older than run 1" in project.run(command).err
+    assert "error: nothing was compared" in project.run("verify", code=1).err
     assert project.json("ingest", code=4)["error"]["code"] == "set_back"
     assert not history(project).exists()
 
@@ -152,7 +153,7 @@ def served(project: Folder) -> object:
 
 
 @pytest.fixture
-def older(set_back: Callable[[], None], project: Folder) -> Folder:
+def older(set_back: Callable[[], object], project: Folder) -> Folder:
     """A project whose online store has the values of run 2, while the history ends with run 1."""
     project.run("sync")
     set_back()

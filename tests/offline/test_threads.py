@@ -60,7 +60,7 @@ def test_threads_that_share_a_store_all_read(store: OfflineStore) -> None:
     learn_run(store, 1)
 
     def read() -> None:
-        for _ in range(20):
+        for _ in range(6):
             assert store.latest(OF)["value"].to_list() == [1, 1, 1]
             assert [run.run_id for run in store.runs()] == ["r1"]
             assert check_snapshot(store) == 1

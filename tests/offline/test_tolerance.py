@@ -16,6 +16,7 @@ from featurestore.offline.instants import outermost_rows, refuse_impossible
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 from tests.offline.conftest import Factory
 from tests.offline.history import START, frame, learn, version
+from tests.often import examples
 
 FLOATS = st.sampled_from(
     [None, math.nan, math.inf, -math.inf, 0.0, 1.0, 1.05, 1.5, -1.0, 1e300, 1.7976931348623157e308, -1.7e308, 5e-324]
@@ -41,7 +42,7 @@ def is_same(held: float | None, new: float | None, tolerance: float | None) -> b
 
 @pytest.mark.parametrize(("data_type", "values"), [("float", FLOATS), ("int", INTEGERS)])
 @pytest.mark.parametrize("with_times", [True, False])
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_definition_says_which_values_are_the_same(
     new_store: Factory,

@@ -19,6 +19,7 @@ from featurestore.online import format as layout
 from featurestore.online import packing as columns
 from featurestore.online.packed_steps import STEPS, STEPS_AT, UNTIL, pack_rows
 from featurestore.tables.types import INSTANT, history_schema
+from tests.often import examples
 from tests.online.packed import pack, pack_steps
 
 SHA = "1f2e3d4c5b6a" + "0" * 52
@@ -81,7 +82,7 @@ def test_each_type_is_these_bytes(kind: str, value: layout.OnlineValue, payload:
 
 
 @pytest.mark.parametrize("kind", list(VALUES))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_packing_by_column_is_packing_one_by_one(data: st.DataObject, kind: str) -> None:
     row = st.tuples(TIMES, st.integers(1, layout.MAX_RUN_SEQ), st.sampled_from([0, 1]), st.none() | VALUES[kind])
@@ -104,7 +105,7 @@ def test_packing_by_column_is_packing_one_by_one(data: st.DataObject, kind: str)
 
 
 @pytest.mark.parametrize("kind", list(VALUES))
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(10), suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_steps_by_column_are_steps_one_by_one(data: st.DataObject, kind: Scalar) -> None:
     value = st.none() | (st.floats(allow_nan=False) if kind == "float" else VALUES[kind])

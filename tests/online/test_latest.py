@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.offline.duckdb.store import DuckDBStore
+from tests.often import examples
 from tests.online.cases import SHELF, History, commit, make_project, make_version
 
 STOCK = make_version("stock", kind="int", entity_type=SHELF)
@@ -19,7 +20,7 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(6))
 @given(runs=st.lists(ROWS, min_size=1, max_size=4))
 def test_latest_is_the_greatest_time_and_run(runs: list[list[tuple[str, int, int, int]]]) -> None:
     with TemporaryDirectory() as folder:

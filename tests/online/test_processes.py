@@ -20,6 +20,7 @@ from featurestore.serving.reader import Reader
 from featurestore.workflows.delete import delete
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
+from tests.often import nightly
 from tests.online.cases import PATIENT, History, commit, learn_for_all, make_project
 from tests.online.shop import AGE, MONDAY, NOW
 from tests.services import Server
@@ -166,7 +167,7 @@ def test_a_late_writer_does_not_bring_back_what_was_deleted(tmp_path: Path, own_
     assert verify(project, offline, store, [AGE]).found == 0
 
 
-@pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("after", [0.0, 0.05, *nightly([0.02, 0.1, 0.2])])
 def test_a_sync_killed_in_the_middle_leaves_nothing_half_served(
     tmp_path: Path, own_server: Server, after: float
 ) -> None:

@@ -24,6 +24,7 @@ from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.serving.decoding import ServedValue
 from featurestore.workflows.lock import lock
 from tests.conftest import Folder, uncaptured
+from tests.often import examples
 
 TOML = """
 [project]
@@ -176,7 +177,7 @@ CLOCKS = st.integers(0, 60 * 86_400 * 10**6).map(lambda after: BEGIN + timedelta
 
 
 @pytest.mark.filterwarnings("ignore:no label has a value")
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=examples(4), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(expression=EXPRESSIONS, requests=st.lists(REQUESTS, min_size=CARDS + 1, max_size=CARDS + 1), at=CLOCKS)
 def test_a_read_at_a_clock_gives_the_bits_of_a_join_at_that_clock(
     cards: Folder,

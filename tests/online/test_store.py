@@ -17,6 +17,7 @@ from featurestore.config import Project
 from featurestore.online import format as layout
 from featurestore.online.contract import OnlineStore, WriteCounts
 from featurestore.online.tables import GENERATION
+from tests.often import examples
 from tests.online.cases import KINDS, Fresh
 from tests.online.packed import pack, pack_steps
 
@@ -125,7 +126,7 @@ def test_an_empty_frame_writes_nothing(store: OnlineStore, project: Project) -> 
 VALUES = st.builds(packed, st.integers(0, 3), st.integers(1, 3), st.sampled_from([0.0, 1.0]))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_order_and_any_interleaving_ends_with_the_greatest(fresh: Fresh, data: st.DataObject) -> None:
     project, store = fresh()

@@ -19,6 +19,7 @@ from featurestore.serving.last_sync import FILE as LAST_SYNC
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
+from tests.often import examples
 from tests.online.cases import PATIENT, SHELF, Fresh, History, at, make_version
 
 AGE, RISK = make_version("age"), make_version("risk", kind="string")
@@ -345,7 +346,7 @@ def test_whoever_loads_second_adds_to_the_first_load(history: History, store: On
     assert OnlineTables(store).markers().reservations == {}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(
         st.lists(

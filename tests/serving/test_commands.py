@@ -16,14 +16,19 @@ import pytest
 from featurestore.config import load_project
 from featurestore.online.open import open_online
 from featurestore.serving.online_tables import OnlineTables
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 from tests.services import Server
 
 
+def make_synced(made: Folder) -> None:
+    made.write(PROJECT)
+    made.run("ingest")
+    made.run("sync")
+
+
 @pytest.fixture
-def synced(ingested: Folder) -> Folder:
-    ingested.run("sync")
-    return ingested
+def synced(folder: Folder, once: Once) -> Folder:
+    return once(make_synced, folder)
 
 
 def test_sync_reports_what_it_wrote(ingested: Folder) -> None:

@@ -13,17 +13,20 @@ from featurestore.online.open import open_online
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.workflows.erasure.erase import erase
 from featurestore.workflows.sync import active_features, sync
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 
 LABELS = "patient_id,at\n001,2024-01-20T00:00:00Z\n001,2024-03-01T00:00:00Z\n002,2024-03-01T00:00:00Z\n"
 
 
+def make_synced(made: Folder) -> None:
+    made.write({**PROJECT, "labels.csv": LABELS})
+    made.run("ingest")
+    made.run("sync")
+
+
 @pytest.fixture
-def synced(project: Folder) -> Folder:
-    project.write({"labels.csv": LABELS})
-    project.run("ingest")
-    project.run("sync")
-    return project
+def synced(folder: Folder, once: Once) -> Folder:
+    return once(make_synced, folder)
 
 
 def joined(folder: Folder, *options: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from featurestore.client import FeatureStore
 from featurestore.config import load_project
 from featurestore.online.open import open_online
-from tests.conftest import Folder
+from tests.conftest import PROJECT, Folder, Once
 from tests.services import Server
 
 TWO = """
@@ -31,18 +31,29 @@ LABELS = "patient_id,at\n001,2024-02-02T00:00:00Z\n002,2024-02-02T00:00:00Z\n"
 JOIN = ("join", "labels.csv", "--timestamp-column", "at", "-f")
 
 
+def make_shop(made: Folder) -> None:
+    made.write({**PROJECT, "features/cardiac.py": TWO, "labels.csv": LABELS})
+    made.run("ingest")
+
+
+def make_synced_shop(made: Folder) -> None:
+    make_shop(made)
+    made.run("sync")
+
+
 @pytest.fixture(params=["embedded", "server"])
-def shop(project: Folder, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Folder:
+def shop(folder: Folder, once: Once, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """Two features, ingested and synced, on each kind of online store."""
-    if request.param == "server":
+    if request.param == "embedded":
+        once(make_synced_shop, folder)
+    else:
         server: Server = request.getfixturevalue("own_server")
-        text = (project.root / "featurestore.toml").read_text()
-        project.write({"featurestore.toml": f'{text}\n[online]\nurl = "{server.url}"\n'})
-    project.write({"features/cardiac.py": TWO, "labels.csv": LABELS})
-    project.run("ingest")
-    project.run("sync")
-    monkeypatch.chdir(project.root)
-    return project
+        once(make_shop, folder)
+        text = (folder.root / "featurestore.toml").read_text()
+        folder.write({"featurestore.toml": f'{text}\n[online]\nurl = "{server.url}"\n'})
+        folder.run("sync")
+    monkeypatch.chdir(folder.root)
+    return folder
 
 
 def remove_code(folder: Folder) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from featurestore.serving.last_sync import EMBEDDED
 from tests.conftest import Folder
+from tests.often import nightly
 from tests.services import Server
 
 DOC = (Path(__file__).parents[2] / "docs" / "online.md").read_text(encoding="utf-8")
@@ -107,7 +108,7 @@ def test_what_is_wrong_from_the_start_is_the_end(project: Folder) -> None:
     assert (service.process.returncode, "did you mean 'age_share'" in out) == (2, True)
 
 
-@pytest.mark.parametrize("after", [0.6, 0.8, 1.0, 1.3])
+@pytest.mark.parametrize("after", [0.8, *nightly([0.6, 1.0, 1.3])])
 def test_terminated_at_any_moment_a_sync_leaves_nothing_half_done(
     project: Folder, own_server: Server, after: float
 ) -> None:

@@ -19,6 +19,7 @@ from featurestore.sources import files as source_files
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import open_source
 from featurestore.sources.reading import read_contents, read_rows
+from tests.often import examples
 
 TOML = """
 [project]
@@ -97,7 +98,7 @@ def kept_rows(root: Path, folder: str) -> object:
     return read(root, how)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=FILES)
 def test_files_read_together_give_what_each_gives_alone(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]

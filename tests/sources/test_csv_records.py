@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from featurestore.errors import SourceError
 from featurestore.tables.delimited import read_csv
+from tests.often import examples
 
 _WAYS_OUT = re.compile("; if (it is a comment|fields are in single quotes): .*?(?=, and a quoted|$)")
 
@@ -118,7 +119,7 @@ PIECES = st.sampled_from(
     pieces=st.lists(PIECES, max_size=40),
     block=st.sampled_from([7, 13, 1000]),
 )
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(100))
 def test_any_text_is_cut_into_the_rows_that_a_reader_of_single_characters_finds(
     end: str, pieces: list[str], block: int
 ) -> None:
@@ -141,7 +142,7 @@ CELLS = st.text(
     line_end=st.sampled_from(["\n", "\r\n"]),
     block=st.sampled_from([11, 64, 4096]),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(80))
 def test_what_python_writes_as_csv_reads_back_null_and_the_empty_string_apart(
     table: list[list[str | None]], line_end: str, block: int
 ) -> None:

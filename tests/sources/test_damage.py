@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from featurestore.errors import FeatureStoreError
 from featurestore.sources.parquet import read_parquet
 from featurestore.tables.arrow_batches import read_record_batches
+from tests.often import examples
 from tests.sources.conftest import Shops
 
 FRAME = pl.DataFrame(
@@ -75,7 +76,7 @@ WOUNDS = st.tuples(st.floats(0, 1), st.integers(0, 30), st.one_of(PIECES, st.bin
 
 @pytest.mark.parametrize("kind", WHOLE)
 @given(wounds=st.lists(WOUNDS, min_size=1, max_size=5), cut=st.booleans())
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_bytes_that_were_damaged_are_read_or_refused(
     kind: str, wounds: list[tuple[float, int, bytes]], cut: bool, shops: Shops
 ) -> None:

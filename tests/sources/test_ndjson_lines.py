@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
 from featurestore.tables.json_texts import read_json_texts
+from tests.often import examples
 
 SCALARS = st.one_of(
     st.none(),
@@ -46,7 +47,7 @@ def text(value: object) -> str | None:
     quick=st.booleans(),
     block=st.sampled_from([17, 200, 1 << 16]),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(60))
 def test_every_value_keeps_its_text_and_its_kind(
     objects: list[dict[str, object]], ascii_only: bool, spaced: bool, quick: bool, block: int
 ) -> None:

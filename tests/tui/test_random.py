@@ -44,7 +44,7 @@ def press_at_random(root: Path, count: int, seed: int) -> None:
 
 
 def test_random_keys_and_sizes_crash_nothing(past: Path) -> None:
-    press_at_random(past, 150, seed=1)
+    press_at_random(past, 60, seed=1)
 
 
 @pytest.mark.nightly

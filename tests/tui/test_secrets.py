@@ -11,6 +11,7 @@ from featurestore.tui.app import FeatureStoreApp
 from featurestore.tui.data import Data
 from featurestore.tui.dialogs.run import ActionDialog
 from tests.leaks import CANARY, OFFLINE, ONLINE, OTHERS, REPEATING, hold, stored
+from tests.often import nightly
 from tests.services import free_port, refusing
 from tests.tui.conftest import Session, play, tui
 
@@ -64,7 +65,7 @@ def look_at_the_failure(root: Path) -> str:
     return "\n".join(seen)
 
 
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", [OFFLINE[0], *nightly(OFFLINE[1:])])
 def test_a_history_that_is_away_shows_none(clinic: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     hold(clinic, [name], free_port())
     seen = look_at_the_failure(clinic)
@@ -74,7 +75,9 @@ def test_a_history_that_is_away_shows_none(clinic: Path, name: str, capfd: pytes
 
 
 @pytest.mark.parametrize(
-    ("action", "names"), [("i", [ONLINE[0], *OTHERS]), *(("", [name]) for name in ONLINE[1:])], ids=str
+    ("action", "names"),
+    [("i", [ONLINE[0], *OTHERS]), ("", [ONLINE[1]]), *nightly(("", [name]) for name in ONLINE[2:])],
+    ids=str,
 )
 def test_no_screen_shows_one(clinic: Path, action: str, names: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     hold(clinic, names, free_port())

@@ -20,6 +20,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.running.modules import load_function
 from featurestore.versioning.running.replay import load, rehash
+from tests.often import examples
 from tests.versioning.conftest import write
 from tests.versioning.packages import TOP, files, packages
 from tests.versioning.test_properties import written
@@ -64,7 +65,7 @@ def judge(worker: Worker, root: Path, seed: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60)
+@settings(max_examples=examples(15))
 def test_every_module_that_runs_and_counts_is_in_the_version_file(
     worker: Worker, tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:

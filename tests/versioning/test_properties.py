@@ -23,6 +23,7 @@ from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import version_hash
 from featurestore.versioning.running.modules import load_function
 from featurestore.versioning.running.replay import load, rehash
+from tests.often import examples
 from tests.versioning.conftest import feature
 from tests.versioning.graphs import Graph, graphs, is_reached
 from tests.versioning.programs import global_names, mutations, normal_form, program
@@ -154,7 +155,7 @@ def value_of(texts: dict[str, str]) -> object:
 
 
 @given(seeds)
-@settings(max_examples=30)
+@settings(max_examples=examples(10))
 def test_whatever_changes_the_values_changes_the_version(seed: int) -> None:
     made = soup(seed)
     value = value_of(made.texts())
@@ -171,7 +172,7 @@ def test_whatever_changes_the_values_changes_the_version(seed: int) -> None:
 
 
 @given(seeds)
-@settings(max_examples=50)
+@settings(max_examples=examples(15))
 def test_a_version_file_keeps_every_change(seed: int) -> None:
     tree = Texts(soup(seed).texts())
     value = value_of(soup(seed).texts())

@@ -383,6 +383,10 @@ class MembersJudge(Judge):
             self.answering.discard(entity)
 
 
+Answer = tuple[str, int, dict[str, object]]
+"""Of an entity at a time, by feature."""
+
+
 @dataclass
 class Player:
     """Plays one random history, and compares what it comes by."""
@@ -391,7 +395,7 @@ class Player:
     rng: random.Random
     said: str = ""
     new: list[Event] = field(default_factory=list)
-    served: list[tuple[str, int, dict[str, object]]] = field(default_factory=list)
+    served: list[Answer] = field(default_factory=list)
     asked: list[tuple[str, int, int, dict[str, object]]] = field(default_factory=list)
     compared: int = 0
 
@@ -486,12 +490,23 @@ class Player:
         again = self.judge.run(full=True)
         counts = [(i.rows_written, i.rows_corrected, i.steps_written) for i in again.run.features]
         assert counts == [(0, 0, 0)] * len(counts), f"{self.said}: --full afterwards: {again.run.features}"
+        # One join for all questions of a kind, since each looks at the whole history.
+        known: dict[tuple[str, ...], list[Answer]] = {}
         for who, t, got in self.served:
-            found = self.judge.join(list(got), [(who, t)], known=True)
-            assert {name: found[name][0] for name in got} == got, (self.said, "known", who, (t - ORIGIN) / UNIT)
+            known.setdefault(tuple(got), []).append((who, t, got))
+        for answers in known.values():
+            self._ask_again(answers, known=True)
+        as_of: dict[tuple[int, tuple[str, ...]], list[Answer]] = {}
         for who, t, at, got in self.asked:
-            found = self.judge.join(list(got), [(who, t)], as_of=at)
-            assert {name: found[name][0] for name in got} == got, (self.said, "as of", who, (t - ORIGIN) / UNIT)
+            as_of.setdefault((at, tuple(got)), []).append((who, t, got))
+        for (at, _), answers in as_of.items():
+            self._ask_again(answers, as_of=at)
+
+    def _ask_again(self, answers: Sequence[Answer], **how: object) -> None:
+        """The same features of entities at times are answered as they were."""
+        found = self.judge.join(list(answers[0][2]), [(who, t) for who, t, _ in answers], **how)
+        for number, (who, t, got) in enumerate(answers):
+            assert {name: found[name][number] for name in got} == got, (self.said, how, who, (t - ORIGIN) / UNIT)
 
 
 def play(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +12,9 @@ from featurestore.workflows.ingest import divided
 from featurestore.workflows.ingest.backfill import backfill
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
+from tests.often import nightly
 from tests.windows.judge import ENTITIES, ORIGIN, UNIT, Declared, Event, Judge, declare
 
-SEEDS = int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
 SINCE, UNTIL, CLOCK = ORIGIN, ORIGIN + 20 * UNIT, ORIGIN + 26 * UNIT
 
 
@@ -52,7 +51,7 @@ def compare(judge: Judge, until: int, said: str) -> None:
             assert got == (None if true == "missing" else true), (said, each, who, (t - ORIGIN) / UNIT)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 3, *nightly([1, 2, *range(20, 36)])])
 def test_in_steps_it_gives_what_brute_force_does(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = make(tmp_path / "p", monkeypatch, seed)
     length = (None, UNIT, 3 * UNIT, 7 * UNIT + 1)[seed % 4]
@@ -64,7 +63,7 @@ def test_in_steps_it_gives_what_brute_force_does(tmp_path: Path, seed: int, monk
     judge.check_lists(f"seed {seed}, lists of the run after it")
 
 
-@pytest.mark.parametrize("seed", range(6, 9))
+@pytest.mark.parametrize("seed", [6, *nightly(range(7, 19))])
 def test_one_run_from_an_instant_on_gives_the_same(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, once = (make(tmp_path / name, monkeypatch, seed) for name in ("steps", "once"))
     take(steps, 2 * UNIT, CLOCK + 1)
@@ -91,7 +90,7 @@ def test_one_run_from_an_instant_on_gives_the_same(tmp_path: Path, seed: int, mo
     assert lists[0] == lists[1]
 
 
-@pytest.mark.parametrize("seed", range(9, 9 + SEEDS))
+@pytest.mark.parametrize("seed", [9, *nightly(range(10, 40))])
 def test_what_changes_before_it_later_changes_its_first_instant(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +124,7 @@ def test_what_changes_before_it_later_changes_its_first_instant(
     assert set(counts) == {(0, 0, 0)}, f"seed {seed}, --full afterwards"
 
 
-@pytest.mark.parametrize("seed", range(12, 12 + SEEDS))
+@pytest.mark.parametrize("seed", [13, *nightly([12, *range(14, 42)])])
 def test_slices_after_it_change_what_files_with_their_rows_would(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

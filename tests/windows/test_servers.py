@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +12,12 @@ import pytest
 
 from featurestore.times import format_instant
 from featurestore.workflows.ingest import divided
+from tests.often import nightly
 from tests.sources.postgres import Tables, tables
 from tests.windows.judge import Event, Judge, play
 
 __all__ = ["tables"]
 
-SEEDS = int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
 COLUMNS = "number bigint, card text, at timestamptz, amount bigint, updated timestamptz"
 
 
@@ -67,8 +66,10 @@ WAYS: dict[str, tuple[type[TableJudge], str]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(400, 400 + SEEDS))
-@pytest.mark.parametrize("way", sorted(WAYS))
+@pytest.mark.parametrize(
+    ("way", "seed"),
+    [("cursor", 402), ("whole", 401), *nightly((way, seed) for way in sorted(WAYS) for seed in range(400, 430))],
+)
 def test_a_history_of_windows_over_a_table_answers_what_brute_force_does(
     tmp_path: Path, tables: Tables, way: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import weakref
 from contextlib import closing
@@ -15,11 +14,11 @@ import pytest
 from featurestore import times
 from featurestore.workflows.ingest import divided, evaluating, stepping
 from tests.conftest import Folder
+from tests.often import nightly
 from tests.services import Server
 from tests.services_postgres import PostgresServer
 from tests.windows.judge import MembersJudge, play
 
-SEEDS = int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
 DAY = 86_400_000_000
 NOW = times.parse_instant("2026-06-01T00:00:00Z")[0]
 TOML = """
@@ -58,14 +57,14 @@ number,card,at,amount
 """
 
 
-@pytest.mark.parametrize("seed", [*range(SEEDS), 30])  # 30: late rows from before a deletion
+@pytest.mark.parametrize("seed", [30, *nightly(range(30))])  # 30: late rows from before a deletion
 def test_a_history_of_windows_answers_what_brute_force_does(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(tmp_path / "p", seed, monkeypatch)
 
 
-@pytest.mark.parametrize(("seed", "rows"), [(0, 3), (13, 1), *((seed, 1) for seed in range(300, 300 + SEEDS // 3))])
+@pytest.mark.parametrize(("seed", "rows"), [(13, 1), *nightly([(0, 3), *((seed, 1) for seed in range(300, 310))])])
 def test_a_history_that_does_not_fit_into_memory_answers_the_same(
     tmp_path: Path, seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +73,7 @@ def test_a_history_that_does_not_fit_into_memory_answers_the_same(
     play(tmp_path / "p", seed, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", range(600, 600 + SEEDS))
+@pytest.mark.parametrize("seed", [600, *nightly(range(601, 630))])
 def test_a_history_with_a_snapshot_of_the_entities_answers_what_brute_force_does(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +83,7 @@ def test_a_history_with_a_snapshot_of_the_entities_answers_what_brute_force_does
     play(tmp_path / "p", seed, monkeypatch, make=MembersJudge)
 
 
-@pytest.mark.parametrize("seed", range(100, 100 + max(SEEDS // 2, 1)))
+@pytest.mark.parametrize("seed", [100, *nightly(range(101, 115))])
 def test_a_history_in_postgresql_answers_the_same_and_so_does_valkey(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer, valkey: Server
 ) -> None:
@@ -94,7 +93,7 @@ def test_a_history_in_postgresql_answers_the_same_and_so_does_valkey(
     postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name}" CASCADE')
 
 
-@pytest.mark.parametrize("seed", range(200, 200 + max(SEEDS // 3, 1)))
+@pytest.mark.parametrize("seed", [200, *nightly(range(201, 210))])
 def test_a_history_online_in_a_cluster_answers_the_same(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, cluster: list[Server]
 ) -> None:

@@ -48,10 +48,9 @@ class Opened:
 
 
 @pytest.fixture
-def opened(project: Folder) -> Opened:
-    project.run("ingest")
-    (project.root / "labels.csv").write_text(LABELS)
-    return Opened(project.root)
+def opened(ingested: Folder) -> Opened:
+    (ingested.root / "labels.csv").write_text(LABELS)
+    return Opened(ingested.root)
 
 
 def cancel_at(word: str) -> Progress:

@@ -53,7 +53,7 @@ class DuckDBFile:
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
-        self._call_deferred()
+        self.call_deferred()
         begun, self._begun = self._begun, []
         self._sizes.clear()
         try:
@@ -70,7 +70,7 @@ class DuckDBFile:
 
         ``size`` are the bytes that it holds until it is done.
         """
-        self._call_deferred()
+        self.call_deferred()
         self._submit(work, size)
 
     def defer(self, work: Callable[[], None]) -> None:
@@ -84,7 +84,8 @@ class DuckDBFile:
         """What was deferred is not called any more."""
         self._deferred = None
 
-    def _call_deferred(self) -> None:
+    def call_deferred(self) -> None:
+        """Calls what was deferred, if anything was."""
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             deferred()
@@ -134,7 +135,7 @@ class DuckDBFile:
 
     def together(self, version: StoredVersion) -> str | None:
         """The table that has the version's first rows together with those of others, if there is one."""
-        self._call_deferred()  # the version may be among what is written then
+        self.call_deferred()  # the version may be among what is written then
         table = self._versions().get(table_name(version.id))
         return None if table is None else table.together
 
@@ -169,9 +170,16 @@ class DuckDBFile:
         return int(meta[0]["format"]) if meta else 0
 
     def migrate(self) -> None:
-        """Brings the file to this release's format, each step in a transaction of its own."""
-        for number in range(self.format() + 1, schema.FORMAT + 1):
+        """Brings the file to this release's format: an older one by steps, each in a transaction of its own."""
+        steps = [(number, self._step(number)) for number in range(self.format() + 1, schema.FORMAT + 1)]
+        if steps and steps[0][0] == 1:  # a new file is not seen half made, and one transaction takes half the time
+            steps = [(schema.FORMAT, "".join(statements for _, statements in steps))]
+        for number, statements in steps:
             self.connection.execute("BEGIN TRANSACTION")
-            self.connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, ""))
+            self.connection.execute(statements)
             self.connection.execute("UPDATE meta SET format = $1", [number])
             self.connection.execute("COMMIT")
+
+    @staticmethod
+    def _step(number: int) -> str:
+        return schema.MIGRATIONS[number] + _BESIDE.get(number, "")

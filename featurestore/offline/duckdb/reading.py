@@ -1,7 +1,7 @@
 """DuckDB files that are open for reading, each once per process.
 
 Opening a file takes 15 ms, nearly all of it to start DuckDB; attaching a file to a DuckDB that runs already takes less
-than one. So the DuckDB that was used last goes on running, without the file, for the next reader of that file. And a
+than one. So the DuckDB that was used last goes on running, without the file, for the next reader of any file. And a
 file must not be opened twice: its lock belongs to the process, and closing the file in one thread releases the lock
 for all.
 """
@@ -31,7 +31,6 @@ class Engine:
     """A DuckDB in memory, to which one file is attached while any thread reads it. Threads share it."""
 
     def __init__(self, path: Path, memory: int) -> None:
-        duck.check_path(path)
         self._path = path
         self.memory = memory
         self.place = path.resolve()  # the same file, whichever path leads to it
@@ -66,6 +65,12 @@ class Engine:
                 with suppress(duckdb.Error):  # after a fatal error DuckDB releases the file only when it is closed
                     self._connection.execute(f"DETACH {NAME}")
                     self.sound = True
+
+    def move(self, path: Path) -> None:
+        """Has the next reader attach another file. Raises duckdb.Error where something has spilled beside this one."""
+        if path.resolve() != self.place:
+            self._connection.execute(f"SET temp_directory = {literal(duck.spill_beside(path))}")
+        self._path, self.place = path, path.resolve()
 
     def close(self) -> None:
         self._connection.close()
@@ -106,11 +111,12 @@ class EngineLease:
 
 def _borrow(path: Path, memory: int) -> Engine:
     """The engine of a file, shared by all stores of the process; the first one sets its memory."""
+    duck.check_path(path)
     place = path.resolve()
     with _guard:
         engine = _engines.get(place)
         if engine is None:
-            engine = _engines[place] = _take_idle(place, memory) or Engine(path, memory)
+            engine = _engines[place] = _take_idle(path, memory) or Engine(path, memory)
         engine.users += 1
         return engine
 
@@ -129,12 +135,17 @@ def _return(engine: Engine) -> None:
             done.close()
 
 
-def _take_idle(place: Path, memory: int) -> Engine | None:
+def _take_idle(path: Path, memory: int) -> Engine | None:
     """The idle engine if it fits."""
     global _idle
-    if _idle is None or (_idle.place, _idle.memory) != (place, memory):
+    if _idle is None or _idle.memory != memory:
         return None
     engine, _idle = _idle, None
+    try:
+        engine.move(path)
+    except duckdb.Error:
+        engine.close()
+        return None
     return engine
 
 

@@ -120,6 +120,9 @@ class DuckDBRun(SqlRun):
         for frame in frames:
             self.append(version, frame, VALUE)
 
+    def begin_writing(self) -> None:
+        self._file.call_deferred()
+
     refuses_times_alone = True
 
     def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:

@@ -507,7 +507,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         if not self._path.exists() and (lost := self._set_back(None)) is not None:
             raise lost
         connection = self._when_free(lambda: duck.connect(self._path, memory=self._memory))
-        file = DuckDBFile(connection, waiting=self._memory // 8)
+        file = DuckDBFile(connection, waiting=self._memory // 4)
         try:
             # DuckDB creates the file with the permissions that the umask leaves.
             if self._path.stat().st_mode & 0o777 != 0o600:

@@ -134,7 +134,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             password_file=project.offline_password_file,
             application=f"featurestore pid {os.getpid()} on {os.uname().nodename}",
         )
-        self._server = Server(found)
+        self._server = Server(found, shared=True)
         self.warnings = found.warnings
         self.name = found.identity
         self._schema = tables.schema_name(project.name)

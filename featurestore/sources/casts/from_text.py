@@ -79,7 +79,8 @@ def _float(column: pl.Series, target: ColumnType) -> Cast:
     A number past the largest, one that would become 0, or an integer that no float is, is a misfit.
     """
     values = column.cast(pl.Float64, strict=False)
-    wrong = column.str.contains(_PADDED) if target.strict else pl.repeat(value=False, n=len(column), eager=True)
+    # Not by `pl.repeat`, which waits for Polars' threads while they cast other columns.
+    wrong = column.str.contains(_PADDED) if target.strict else pl.Series([False]).new_from_index(0, len(column))
     large = (values.abs() >= EXACT_FLOAT).arg_true()
     if len(large):
         pairs = zip(column[large], values[large], strict=True)

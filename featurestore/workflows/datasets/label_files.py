@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -79,31 +79,48 @@ def read_labels(dataset: DataSet, copy: BinaryIO, rows: int) -> Iterator[pl.Data
 def datasets_naming(store: OfflineStore, entity_type: EntityType, entity: pl.DataFrame) -> list[DataSet]:
     """The data sets whose stored label files have a row of the entity (a frame of key columns, one row).
 
-    Only files joined with features of the entity type are looked at, each once, by the columns that were its keys. The
-    result has every data set that stores such a file.
+    A row names it by the columns that were its keys, or by columns that are called like them, whatever else was joined.
+    Each file is looked at once. The result has every data set that stores such a file.
     """
     types = {(version.id.feature, version.id.sha256): version.entity_type for version in store.versions()}
     with_labels = [dataset for dataset in store.datasets() if dataset.labels_kept]
     naming: set[str] = set()
     for dataset in with_labels:
-        own = {types.get((item.feature, item.sha256)) for item in dataset.features}
-        if entity_type in own and dataset.labels_sha256 not in naming and _names(store, dataset, entity_type, entity):
+        joined = entity_type in {types.get((item.feature, item.sha256)) for item in dataset.features}
+        columns = _key_columns(dataset, entity_type) if joined else []
+        if dataset.labels_sha256 not in naming and _names(store, dataset, entity_type, columns, entity):
             naming.add(dataset.labels_sha256)
     return [dataset for dataset in with_labels if dataset.labels_sha256 in naming]
 
 
-def _names(store: OfflineStore, dataset: DataSet, entity_type: EntityType, entity: pl.DataFrame) -> bool:
+def _names(
+    store: OfflineStore,
+    dataset: DataSet,
+    entity_type: EntityType,
+    joined: Sequence[tuple[str, ...]],
+    entity: pl.DataFrame,
+) -> bool:
     with tempfile.TemporaryFile() as copy:
         copy.writelines(store.label_file(dataset.labels_sha256))
         try:
             for frame in read_labels(dataset, copy, _BATCH_ROWS):
-                for columns in _key_columns(dataset, entity_type):
+                if _has_row(frame, entity):
+                    return True
+                for columns in joined:
                     keys = read_entities(frame, entity_type, columns, name=dataset.labels_name).keys
                     if keys.join(entity, on=entity.columns, how="semi").height:
                         return True
         except SourceError:
             return True  # a damaged copy can't make a data set again, and may name any entity
     return False
+
+
+def _has_row(frame: pl.DataFrame, entity: pl.DataFrame) -> bool:
+    """Whether a frame has columns that are called like an entity's keys, and a row with all of these."""
+    if not {*entity.columns} <= {*frame.columns}:
+        return False
+    read = [pl.col(name).cast(pl.String, strict=False).cast(kind, strict=False) for name, kind in entity.schema.items()]
+    return frame.select(read).join(entity, on=entity.columns, how="semi").height > 0
 
 
 def _key_columns(dataset: DataSet, entity_type: EntityType) -> list[tuple[str, ...]]:

@@ -49,18 +49,25 @@ def writing_turn(project: Project, offline: OfflineStore, *, dry_run: bool = Fal
         yield Completion()
         return
     with write_lock(project):
-        refuse_set_back(offline)
-        offline.catch_up()
-        yield _complete_broken_off(project, offline)
+        yield _complete_broken_off(project, offline) if _broken_off(project, offline) else Completion()
 
 
 def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
     """The same for a command that needs no lock of its own."""
-    refuse_set_back(offline)
-    offline.catch_up()
-    if offline.erasures() or (project.state / FLAG).exists():
+    if _broken_off(project, offline):
         with writing_turn(project, offline):
             pass
+
+
+def _broken_off(project: Project, offline: OfflineStore) -> bool:
+    """Whether an erasure was broken off, after a look whether the history is the one that was written here.
+
+    Raises SetBackError.
+    """
+    with offline.reading():  # all three questions at once
+        refuse_set_back(offline)
+        offline.catch_up()
+        return bool(offline.erasures()) or (project.state / FLAG).exists()
 
 
 def refuse_set_back(offline: OfflineStore) -> None:
@@ -151,7 +158,7 @@ def remove_online(project: Project, offline: OfflineStore, online: OnlineStore, 
 def _remove_derived(project: Project) -> None:
     """Removes all that was made from the history and may hold what was erased, finished or not."""
     try:
-        for derived in ("columns", "rows"):
+        for derived in ("columns", "rows", "hashes"):
             for _ in range(3):  # a join that replaces its own meanwhile may take away what is just being removed
                 with suppress(FileNotFoundError):
                     shutil.rmtree(project.state / derived)

@@ -30,10 +30,12 @@ from featurestore.workflows.erasure.completion import (
     remove_online,
     writing_turn,
 )
+from featurestore.workflows.erasure.kept import kept_naming
 from featurestore.workflows.erasure.measures import measure_without
 from featurestore.workflows.erasure.namesakes import find_namesakes
+from featurestore.workflows.erasure.positions import PositionErasure, positions_without
 from featurestore.workflows.erasure.raw import RawErasure, raw_folder, raw_without
-from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
+from featurestore.workflows.erasure.sources import SourcesNaming, feeding, sources_naming
 from featurestore.workflows.request_logs import count_lines, erase_lines
 
 COPIES = (
@@ -73,9 +75,13 @@ def erase(
         found = _find_traces(project, offline, entity_type, entity)
         raw = raw_without(project, offline, entity_type, entity, folder, progress)
         named = sources_naming(project, entity_type, entity, progress)
-        if found or raw.batches:
+        # Of a source that is not declared any more no file is there.
+        there = {name: named.files.get(name) for name in project.sources}
+        positions = positions_without(offline, entity_type, entity, lambda source: there.get(source, ()))
+        if found or raw.batches or positions or kept_naming(project, entity_type, entity):
             flag_erasure(project)
-            run_id, errors = _erase_offline(project, offline, found, raw, named.remaining, online_key)
+            rest = _Rest(raw, positions, named.remaining)
+            run_id, errors = _erase_offline(project, offline, found, rest, online_key)
             # Online after the commit: a sync in between would write the values again from a history that has them.
             left = complete_erasures(project, offline, online).left
         else:
@@ -110,8 +116,8 @@ class _Traces:
         return bool(self.datasets or self.named or self.logged) or any(self.rows.values())
 
     @property
-    def keys(self) -> list[str]:
-        return [str(key) for key in self.entity.row(0)]
+    def keys(self) -> list[str | int]:
+        return list(self.entity.row(0))
 
     def by_feature(self) -> Mapping[str, int]:
         rows: Counter[str] = Counter()
@@ -127,6 +133,15 @@ class _Traces:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What is stored of sources without the entity. ``remaining`` are those that still have rows of it."""
+
+    raw: RawErasure
+    positions: PositionErasure
+    remaining: Sequence[str]
+
+
 def _find_traces(project: Project, offline: OfflineStore, entity_type: EntityType, entity: Entity) -> _Traces:
     wanted = entity_frame(entity_type, entity)
     rows: dict[StoredVersion, int] = {}
@@ -137,7 +152,7 @@ def _find_traces(project: Project, offline: OfflineStore, entity_type: EntityTyp
                 coming = offline.coming(version, entities=wanted)
                 held = pl.concat([offline.scan(version, entities=wanted), coming], how="diagonal")
                 rows[version], runs[version] = held.height, set(held["run_seq"].to_list())
-        named = offline.count_naming([str(entity[name]) for name in entity_type.key_names])
+        named = offline.count_naming([entity[name] for name in entity_type.key_names])
         datasets = datasets_naming(offline, entity_type, wanted)
     logged = count_lines(project, layout.entity_key(project.name, entity_type, entity))
     return _Traces(entity_type, wanted, rows, runs, named, logged, datasets)
@@ -147,8 +162,7 @@ def _erase_offline(
     project: Project,
     offline: OfflineStore,
     found: _Traces,
-    raw: RawErasure,
-    remaining: Sequence[str],
+    rest: _Rest,
     online_key: str,
 ) -> tuple[str, int]:
     """Erases in one transaction, and records there what is still to be done; gives the run's id, and errors dropped."""
@@ -157,8 +171,9 @@ def _erase_offline(
         note += f", and the labels of {', '.join(dataset.name for dataset in found.datasets)}"
     # Before the store is open for writing: it is read for what remains.
     measured = [(version, each) for version in found.rows for each in _measures(project, offline, version, found)]
-    with offline.reading():
-        others = {version.id.feature for version in offline.versions()} - {version.id.feature for version in found.rows}
+    read = feeding(project, found.entity_type)
+    declared = discover(project, SourceTree(project.root)).features
+    others = {item.name for item in declared if not read.intersection(item.source_names)}
     with deletion_run(project, offline, found.affected(), found.by_feature(), note) as (run_id, run):
         run.begin_erasure(online_key)
         for version in found.rows:
@@ -166,9 +181,10 @@ def _erase_offline(
         for version, measures in measured:
             run.replace_measures(version.id, measures)
         run.unmark_deleted(found.entity_type, found.entity)
-        raw.store(run, remaining=remaining)
+        rest.raw.store(run, remaining=rest.remaining)
+        rest.positions.store(run)
         run.erase_rejected(found.keys)
-        errors = run.drop_errors(keep=others)
+        errors = run.drop_errors(found.keys, keep=others)
         run.drop_labels({dataset.labels_sha256 for dataset in found.datasets})
     return run_id, errors
 

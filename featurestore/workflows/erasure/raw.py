@@ -93,7 +93,7 @@ def _of_source(
     anywhere: bool,
 ) -> Iterator[tuple[RawBatch, Path]]:
     texts = [str(entity[key]) for key in entity_type.key_names]
-    names = naming(texts)
+    names = naming([entity[key] for key in entity_type.key_names])
     for batch in offline.raw_batches(name):
         part = replace(part_of(batch), path=file_of(offline, batch, folder))
         rows: set[int] = set()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, NothingToReadError
-from featurestore.model import EntityType, Source
+from featurestore.model import EntityType
 from featurestore.offline.naming import naming
 from featurestore.point_in_time.entities import Entity
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
-from featurestore.sources.contract import ErasableSource
+from featurestore.sources.contract import ErasableSource, Offer, OpenSource
 from featurestore.sources.offers import open_source
 from featurestore.tables.batch import Batch
 from featurestore.versioning.analysis.tree import SourceTree
@@ -24,12 +24,13 @@ from featurestore.versioning.analysis.tree import SourceTree
 class SourcesNaming:
     """Files, or what a source of another type calls its parts, that name an entity; and sources that can't be read.
 
-    ``remaining`` are the sources of both.
+    ``remaining`` are the sources of both. ``files`` are those that a source has, of each that has files.
     """
 
     named_in: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
+    files: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def sources_naming(
@@ -44,15 +45,24 @@ def sources_naming(
     named: dict[str, None] = {}
     unread: list[str] = []
     remaining: dict[str, None] = {}
+    files: dict[str, frozenset[str]] = {}
     for source in project.sources.values():
         progress(f"looking through source {source.name}")
         try:
-            for origin in _origins(project, source, entity_type, entity, anywhere=source.name in readers):
+            opened: OpenSource | None = open_source(project, source)
+            if kept := isinstance(opened, ErasableSource):
+                opened = opened.reread()
+            offer = None if opened is None else _offer(opened)
+            if not kept:
+                files[source.name] = _files(offer)
+            if opened is None or offer is None:
+                continue
+            for origin in _origins(opened, offer, entity_type, entity, anywhere=source.name in readers):
                 named[origin] = remaining[source.name] = None
         except FeatureStoreError as exc:
             unread.append(f"source {source.name} can't be looked through: {exc}")
             remaining[source.name] = None
-    return SourcesNaming(tuple(named), tuple(unread), tuple(remaining))
+    return SourcesNaming(tuple(named), tuple(unread), tuple(remaining), files)
 
 
 def feeding(project: Project, entity_type: EntityType) -> set[str]:
@@ -61,20 +71,23 @@ def feeding(project: Project, entity_type: EntityType) -> set[str]:
     return {name for item in features if item.entity_type == entity_type for name in item.source_names}
 
 
-def _origins(
-    project: Project, source: Source, entity_type: EntityType, entity: Entity, *, anywhere: bool
-) -> Iterator[str]:
-    opened = open_source(project, source)
-    if isinstance(opened, ErasableSource):
-        again = opened.reread()
-        if again is None:
-            return
-        opened = again
+def _offer(opened: OpenSource) -> Offer | None:
     try:
-        offer = opened.offer()
+        return opened.offer()
     except NothingToReadError:
-        return
-    names = naming([str(entity[name]) for name in entity_type.key_names])
+        return None
+
+
+def _files(offer: Offer | None) -> frozenset[str]:
+    cursor = None if offer is None else offer.cursor
+    files = cursor.get("files") if isinstance(cursor, dict) else None
+    return frozenset(files) if isinstance(files, dict) else frozenset()
+
+
+def _origins(
+    opened: OpenSource, offer: Offer, entity_type: EntityType, entity: Entity, *, anywhere: bool
+) -> Iterator[str]:
+    names = naming([entity[name] for name in entity_type.key_names])
     found = ""
     for batch in opened.read(offer, report=lambda _warning: None):
         if batch.origin != found and (
@@ -87,7 +100,12 @@ def _origins(
 
 def rows_naming(batch: Batch, entity_type: EntityType, entity: Entity, *, anywhere: bool) -> pl.Series:
     """The places in a batch's frame of rows that name an entity: by its keys or, with ``anywhere``, in any column."""
-    frame, keys = batch.frame, {name: str(entity[name]) for name in entity_type.key_names}
+    return frame_naming(batch.frame, entity_type, entity, anywhere=anywhere)
+
+
+def frame_naming(frame: pl.DataFrame, entity_type: EntityType, entity: Entity, *, anywhere: bool) -> pl.Series:
+    """The same of a frame."""
+    keys = {name: str(entity[name]) for name in entity_type.key_names}
     by_name = all(name in frame.columns for name in keys)
     flat = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
     if not flat or not (by_name or anywhere):

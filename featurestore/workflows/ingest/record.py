@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
+from featurestore.drift.large import SHARE_OF_MEMORY
 from featurestore.drift.measure import LEAST_VALUES
+from featurestore.drift.measurer import Measurer
 from featurestore.drift.row_values import RowsOnce, RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import (
@@ -64,12 +69,27 @@ from featurestore.workflows.ingest.turn import mark_coming
 from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 PENDING_BYTES = 32_000_000
 REFUSED = "refused "
 
 
+@dataclass(frozen=True, slots=True)
+class _Measuring:
+    """A feature whose values are written and being measured; ``held`` are their bytes in memory."""
+
+    target: Target
+    done: FeatureRun
+    assessment: Future[Assessment]
+    held: int
+
+
 class Recorder:
     """Takes the events of a run; `commit` ends it. Without `commit` nothing of the run remains.
+
+    What was written is measured while the next features are computed and written.
 
     ``pending_bytes`` is how much is collected before the store is opened. The values of runs after those of
     ``drift_since`` (run_seq) are judged together with this one's.
@@ -119,6 +139,8 @@ class Recorder:
         self._once = RowsOnce()  # features of one source mostly have the same keys and times
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
+        self._measurer = Measurer()
+        self._measuring: deque[_Measuring] = deque()
 
     def __enter__(self) -> Recorder:
         return self
@@ -126,6 +148,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
+        self._measurer.close()
         return self._stack.__exit__(kind, error, trace)
 
     def begin(self, targets: Sequence[Target]) -> None:
@@ -210,7 +233,7 @@ class Recorder:
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
         self.warnings += reminders(self._set_aside)
-        self._write_pending()
+        self._write_all()
         for pairs, versions in self._undone:
             withdraw_tombstones(self._begin(), pairs, versions)
         if self._transaction is not None and not self._stored:
@@ -266,6 +289,12 @@ class Recorder:
         for event in self._pending:
             self._write(event, self._begin())
         self._pending.clear()
+
+    def _write_all(self) -> None:
+        self._write_pending()
+        if self._transaction is not None:
+            self._transaction.begin_writing()
+            self._finish_measuring(self._transaction)
 
     def _apply(self, present: Present, transaction: RunTransaction) -> None:
         """Before the values of the run are written, so that they find who is deleted, and who is not any more."""
@@ -324,9 +353,6 @@ class Recorder:
             position = Position(target.version.id, part.source, print_, part.cursor, transaction.run_seq)
             transaction.set_position(position)
         transaction.set_scope(target.version.id, event.scope)
-        changed = written.new + written.corrected
-        measured = self._measure(target, rows, transaction) if changed else None
-        changed += withdrawn + steps_written
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
             self.warnings.append(
@@ -345,11 +371,6 @@ class Recorder:
                     else "; does a value depend on rows that come later, as a mean over the whole source does?"
                 )
             )
-        if measured and self._measure_drift and _replaces_reference(measured.verdict):
-            self.warnings.append(
-                f"{target.feature.name}: its reference, run {measured.verdict['reference_run']}, has too few values to "
-                "be compared with; this run is the reference from now on"
-            )
         notes = [f"version {target.version.number} is active again"] if target.reactivates else []
         notes += self._reach(event)
         if written.deleted:
@@ -357,19 +378,38 @@ class Recorder:
                 "row was deleted before, and stays" if written.deleted == 1 else "rows were deleted before, and stay"
             )
             notes.append(f"{written.deleted:,} {words} deleted")
-        self._features.append(
-            replace(
-                outcome(target, "ok" if changed or target.new else "unchanged"),
-                rows_read=event.rows_read, rows_rejected=event.rows_rejected, rows_written=written.new,
-                rows_corrected=written.corrected, rows_unchanged=written.unchanged,
-                drift=measured.verdict if measured and self._measure_drift else None,
-                statistics=measured.statistics if measured else None,
-                steps_written=steps_written, horizon=event.steps[0].reach.horizon if event.steps else None,
-                rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
-                scope=event.scope.kind, reason=event.reason,
-                note="; ".join(notes) or None,
-            )
+        measured = written.new + written.corrected
+        changed = measured + withdrawn + steps_written
+        done = replace(
+            outcome(target, "ok" if changed or target.new else "unchanged"),
+            rows_read=event.rows_read, rows_rejected=event.rows_rejected, rows_written=written.new,
+            rows_corrected=written.corrected, rows_unchanged=written.unchanged,
+            steps_written=steps_written, horizon=event.steps[0].reach.horizon if event.steps else None,
+            rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
+            scope=event.scope.kind, reason=event.reason,
+            note="; ".join(notes) or None,
         )  # fmt: skip
+        if not measured:
+            self._features.append(done)
+            return
+        assessment = self._assess(target, rows, transaction.learned_at)
+        self._measuring.append(_Measuring(target, done, assessment, rows.values.held))
+        self._finish_measuring(transaction, self._project.memory // SHARE_OF_MEMORY)
+
+    def _finish_measuring(self, transaction: RunTransaction, most: int = 0) -> None:
+        """Records features that are measured, until the others hold at most so many bytes; all of them with 0."""
+        while self._measuring and (not most or sum(each.held for each in self._measuring) > most):
+            each = self._measuring.popleft()
+            measured = each.assessment.result()
+            if measured.sample is not None:
+                transaction.store_sample(each.target.version.id, measured.sample)
+            if self._measure_drift and _replaces_reference(measured.verdict):
+                self.warnings.append(
+                    f"{each.target.feature.name}: its reference, run {measured.verdict['reference_run']}, has too few "
+                    "values to be compared with; this run is the reference from now on"
+                )
+            verdict = measured.verdict if self._measure_drift else None
+            self._features.append(replace(each.done, drift=verdict, statistics=measured.statistics))
 
     def _note_frozen(self, target: Target, frozen: Frozen) -> None:
         """Says that rows came too late for values whose other rows are not kept any more."""
@@ -452,10 +492,11 @@ class Recorder:
         lines = version_remarks(target.hashed) if target.new else []
         return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
-    def _measure(self, target: Target, rows: RowValues, transaction: RunTransaction) -> Assessment:
+    def _assess(self, target: Target, rows: RowValues, learned_at: int) -> Future[Assessment]:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
-        assessment = assess(
+        begun = partial(
+            assess,
             rows,
             version.data_type,
             self._project.drift.of(target.feature.name, target.feature.tags),
@@ -463,12 +504,10 @@ class Recorder:
             previous=previous,
             # From the hash, so that the same values always give the same sample.
             seed=int(version.id.sha256[:8], 16),
-            learned_at=transaction.learned_at,
+            learned_at=learned_at,
             along=self._along.get(version.id),
         )
-        if assessment.sample is not None:
-            transaction.store_sample(version.id, assessment.sample)
-        return assessment
+        return self._measurer.begin(begun, compares=reference is not None or previous is not None)
 
     def _waits(self) -> bool:
         return bool(self._refused) or any(stream.fetched.waiting for stream in self.came)

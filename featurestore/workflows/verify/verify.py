@@ -86,6 +86,8 @@ def verify_project(
             limits=limits_within(project.memory),
         )  # fmt: skip
     unchecked = tuple(f"{name} was not compared: {problem}; {problem.hint}" for name, problem in damaged.items())
+    if lost is not None and not versions and not unchecked:
+        unchecked = (f"nothing was compared: {lost}; {lost.hint}",)
     way_out = None if lost is None else f"the history was set back: {lost.hint}"
     return replace(result, way_out=way_out, unchecked=unchecked, dry_run=dry_run)
 
