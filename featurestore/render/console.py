@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -31,11 +32,17 @@ class DataConsole(Console):
 
 def print_problem(renderable: RenderableType) -> None:
     """Prints on stderr what failed, as wide as a result."""
-    width = None if sys.stderr.isatty() or os.environ.get("COLUMNS") else WIDTH
-    DataConsole(width=width, highlight=False, markup=False, emoji=False, stderr=True).print(renderable)
+    _print(renderable, sys.stderr)
 
 
 def print_result(renderable: RenderableType) -> None:
     """Prints a result on stdout: 120 columns wide where that is not a terminal, unless COLUMNS says otherwise."""
-    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH
-    DataConsole(width=width, highlight=False, markup=False, emoji=False).print(renderable)
+    _print(renderable, sys.stdout)
+
+
+def _print(renderable: RenderableType, stream: TextIO) -> None:
+    """Colour is for terminals alone: FORCE_COLOR, as CI sets it, would put it into what a script reads."""
+    terminal = stream.isatty()
+    width = None if terminal or os.environ.get("COLUMNS") else WIDTH
+    console = DataConsole(file=stream, force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False)
+    console.print(renderable)

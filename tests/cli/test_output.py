@@ -170,3 +170,17 @@ def test_what_check_finds_is_its_result_and_with_q_an_error(project: Folder) -> 
     assert "age_share has no version file" in quiet.err
     project.run("lock")
     assert project.run("check", "-q").err == ""
+
+
+@pytest.mark.parametrize("forced", ["FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"])
+def test_colour_is_for_terminals_alone(ingested: Folder, forced: str) -> None:
+    """A contract for scripts: whatever CI sets, what they read has no escape sequence."""
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {forced: "1"}
+    ingested.edit("features/cardiac.py", '"age"', '"agee"')
+    for command in (["list"], ["show", "age_share"], ["doctor"], ["ingest"], ["list", "--json"]):
+        ran = subprocess.run(
+            [sys.executable, "-m", "featurestore", "-C", ingested.root, *command],
+            capture_output=True, text=True, env=environment, check=False,
+        )  # fmt: skip
+        assert len(ran.stdout) > 20
+        assert "\x1b" not in ran.stdout + ran.stderr

@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from featurestore import times
 from featurestore.errors import ConfigError
 from featurestore.offline.duckdb import connect as duck
 from tests.conftest import AGE, VISITS, Folder
@@ -40,6 +41,10 @@ def declared(visits: pl.DataFrame) -> pl.DataFrame:
     return visits.select("patient_id", value="age")
 """
 )
+
+
+def values(project: Folder) -> list[int]:
+    return [item["value"] for item in project.json("history", "total", "001")["values"]]
 
 
 def in_one_hour() -> str:
@@ -133,6 +138,47 @@ def test_allow_future_alone_takes_the_row_that_was_ahead(project: Folder) -> Non
     project.run("ingest", code=3)
     assert project.features("--allow-future")["age_share"]["rows_written"] == 1
     assert project.features()["age_share"]["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("scope", ['scope="row"', 'scope="entity"', 'lookback="2000d"', 'scope="source"'])
+@pytest.mark.parametrize("delay", ["", ', delay="1d"'])
+def test_what_allow_future_has_taken_stays_until_its_time(
+    project: Folder, monkeypatch: pytest.MonkeyPatch, scope: str, delay: str
+) -> None:
+    """An ordinary run takes nothing back of it, whatever else it computes; the first run after its time counts it."""
+    value = '"age"' if "row" in scope else 'pl.col("age").cum_sum().over("patient_id")'
+    project.write(
+        {
+            "features/cardiac.py": f"""
+        import polars as pl
+        from featurestore import feature
+
+
+        @feature(entity_type="patient", data_type="int", {scope}{delay})
+        def total(visits: pl.DataFrame) -> pl.DataFrame:
+            return visits.sort("visit_at").select("patient_id", computed_at="visit_at", value={value})
+        """
+        }
+    )
+    in_future = datetime.now(UTC) + timedelta(days=3)
+    ahead = f"001,{in_future:%Y-%m-%dT%H:%M:%SZ},7,\n"
+    project.write({"visits.csv": VISITS + ahead})
+    first = project.features("--allow-future")["total"]
+    assert first["rows_written"] == 4
+    held = values(project)
+    project.write({"visits.csv": VISITS + ahead + "001,2024-03-01T00:00:00Z,1,\n"})
+    for flags in ((), ("--full",)):
+        found = project.features(*flags, code=3)["total"]
+        assert (found["rows_withdrawn"], found["rows_corrected"], found["rows_rejected"]) == (0, 0, 1)
+    new = 1 if "row" in scope else held[-2] + 1
+    assert values(project) == [*held[:-1], new, held[-1]]
+    later = round((in_future + timedelta(days=2)).timestamp() * 1_000_000)
+    monkeypatch.setattr(times, "now", lambda: later)
+    found = project.features()["total"]
+    assert found["rows_rejected"] == 0
+    counted = [] if "row" in scope else [held[-1] + 1]
+    assert values(project) == [*held[:-1], new, held[-1], *counted]
+    assert project.features("--full")["total"]["status"] == "unchanged"
 
 
 def test_values_that_a_function_dates_ahead_are_said(project: Folder) -> None:

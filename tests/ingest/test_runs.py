@@ -1,6 +1,7 @@
 """One run: what it writes, what it leaves alone, and what the audit log says of it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,43 @@ def test_a_dry_run_counts_and_keeps_nothing(project: Folder) -> None:
     assert (feature["rows_written"], feature["version"]) == (3, 1)
     assert project.json("runs")["runs"] == []
     assert not (project.root / "features" / ".versions" / "age_share").exists()
+
+
+def test_a_version_file_that_is_gone_is_missed_by_a_run_without_news_too(ingested: Folder) -> None:
+    """Such a run commits nothing and writes nothing: it says what does."""
+    (path,) = (ingested.root / "features/.versions/age_share").glob("0001-*.py")
+    path.unlink()
+    ran = ingested.run("ingest", "--json")
+    (feature,) = ran.json["features"]
+    assert (feature["status"], feature["new_version"], path.exists()) == ("unchanged", False, False)
+    assert ran.json["warnings"] == ["age_share has no version file; featurestore lock age_share writes it"]
+    ingested.run("lock", "age_share")
+    assert path.exists()
+    assert ingested.json("ingest")["warnings"] == []
+
+
+def test_a_dry_run_changes_no_byte_but_of_caches(ingested: Folder) -> None:
+    """Neither stores nor versions, nor what the next run does, reports and counts."""
+    ingested.run("sync")
+    ingested.edit("features/cardiac.py", "/ 100", "/ 10")
+    ingested.write({"visits-more.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"})
+    twin = Folder(ingested.root.with_name("twin"), ingested._capture)
+    shutil.copytree(ingested.root, twin.root)
+    before = files(ingested.root)
+    planned = ingested.features("--dry-run")["age_share"]
+    assert files(ingested.root) == before
+    done = [each.features()["age_share"] for each in (ingested, twin)]
+    counts = ("version", "new_version", "rows_read", "rows_written", "rows_rejected", "rows_computed", "reason")
+    assert [done[0][name] for name in counts] == [done[1][name] for name in counts]
+    assert (planned["rows_written"], planned["reason"]) == (done[0]["rows_written"], done[0]["reason"])
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Of a project, without the caches of parsed rows and hashes, and the lock."""
+    caches = (".featurestore/rows", ".featurestore/hashes", ".featurestore/lock")
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    kept = {name: path for name, path in found.items() if not name.startswith(caches) and "__pycache__" not in name}
+    return {name: path.read_bytes() for name, path in kept.items()}
 
 
 def test_input_takes_the_place_of_the_source_s_path(project: Folder, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def write_compared(
 ) -> tuple[Written, int]:
     """Writes what is new or corrected, and withdraws what is not given any more: how many. Raises FeatureError."""
     if comparison.departures is not None:
-        departures = _after(comparison.departures, comparison.floor)
+        departures = _compared(comparison.departures, comparison)
         return transaction.write_known(version, frame, departures, tolerance=tolerance)
     held = _held(transaction, version, comparison, tolerance)
     written = transaction.write(version, frame, tolerance=tolerance)
@@ -62,7 +62,7 @@ def _held(
         return None
     entities = None if comparison.spans is None else comparison.spans.drop(LOW, HIGH).unique()
     found = transaction.pairs(version, entities, key_range=comparison.key_range)
-    held = _values_after(found, comparison.floor)
+    held = _compared(found.filter(pl.col("op") == VALUE), comparison)
     _check(version, held, comparison, tolerance)
     return held
 
@@ -74,19 +74,19 @@ def _withdraw(transaction: RunTransaction, version: StoredVersion, pairs: pl.Dat
 def _gone(held: pl.DataFrame | None, frame: pl.DataFrame, comparison: Comparison) -> pl.DataFrame | None:
     """The pairs that may hold a value and that nothing gives any more."""
     if held is None:
-        return None if comparison.pairs is None else _after(comparison.pairs, comparison.floor)
+        return None if comparison.pairs is None else _compared(comparison.pairs, comparison)
     pairs = held.drop("op", "value")
     if comparison.spans is not None:
         pairs = spanned(pairs, comparison.spans)
     return without(pairs, frame.select(pairs.columns))
 
 
-def _values_after(held: pl.DataFrame, floor: int | None) -> pl.DataFrame:
-    return _after(held.filter(pl.col("op") == VALUE), floor)
-
-
-def _after(pairs: pl.DataFrame, floor: int | None) -> pl.DataFrame:
-    return pairs if floor is None else pairs.filter(pl.col(AT).to_physical() > floor)
+def _compared(pairs: pl.DataFrame, comparison: Comparison) -> pl.DataFrame:
+    """The pairs without those that are left as they are."""
+    at = pl.col(AT).to_physical()
+    if comparison.floor is not None:
+        pairs = pairs.filter(at > comparison.floor)
+    return pairs if comparison.ceiling is None else pairs.filter(at <= comparison.ceiling)
 
 
 def _check(version: StoredVersion, held: pl.DataFrame, comparison: Comparison, tolerance: float | None) -> None:

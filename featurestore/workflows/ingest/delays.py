@@ -58,6 +58,7 @@ class _Delay:
             checks=self._moved(one.checks, LOW, HIGH),
             expected=self._moved(one.expected, AT),
             floor=None if one.floor is None else one.floor + self.by,
+            ceiling=None if one.ceiling is None else one.ceiling + self.by,
         )
 
     def _moved(self, frame: pl.DataFrame | None, *columns: str) -> pl.DataFrame | None:

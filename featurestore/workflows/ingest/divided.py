@@ -373,7 +373,7 @@ class Divided:
         assert end is not None, "a unit within an entity's time begins or ends there"
         span = self._span(end, FIRST if after is None else after + 1, LAST if up_to is None else up_to)
         values = within(found.values, span)
-        comparison = Comparison(spans=span, floor=comparison.floor)
+        comparison = Comparison(spans=span, floor=comparison.floor, ceiling=comparison.ceiling)
         return replace(found, values=values, comparison=comparison)
 
     def _span(self, place: Place, low: int, high: int) -> pl.DataFrame:

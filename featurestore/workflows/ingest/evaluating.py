@@ -70,7 +70,8 @@ class Comparison:
 
     ``pairs`` are withdrawn (keys and computed_at). Of each entity of ``spans``, from `LOW` to `HIGH`, what is held and
     was not given is withdrawn; with ``everything`` of every entity of ``key_range``. Of each entity of ``checks`` what
-    is held from `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is.
+    is held from `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is, and
+    what is dated after ``ceiling``: rows ahead of the clock gave it, which were let in once and don't count now.
     ``departures`` are the pairs that rows left, with the known time; the values are then all that is known of their
     pairs.
     """
@@ -83,6 +84,7 @@ class Comparison:
     checks: pl.DataFrame | None = None
     expected: pl.DataFrame | None = None
     floor: int | None = None
+    ceiling: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ class Evaluation:
         yield from self._evaluate(plans, events, partial(self._finish_whole, older=events.older))
 
     def _finish_whole(self, plan: Plan, values: FeatureValues, height: int, *, older: int) -> Evaluated:
-        comparison = Comparison(everything=True, floor=plan.floor)
+        comparison = Comparison(everything=True, floor=plan.floor, ceiling=plan.now.clock)
         values = values if plan.start is None else plan.start.of(values)
         if plan.ready.scope.kind == "row":
             news = None if plan.then is None else self.find_news(plan)
@@ -242,7 +244,8 @@ class Evaluation:
             return plan, values
         reason = plan.whole or f"it has no column {looking.entity_type.key_names[0]}"
         reason = plan.changed if plan.is_slice else f"whole source: {reason}"
-        comparison = Comparison(everything=plan.ready.scope.kind != "row", floor=plan.floor)
+        everything = plan.ready.scope.kind != "row"
+        comparison = Comparison(everything=everything, floor=plan.floor, ceiling=plan.now.clock)
         due = join_due((), values.ahead)
         return Evaluated(plan, self._stored(plan, values), comparison, rows.height, reason, due=due)
 
@@ -384,7 +387,9 @@ class Evaluation:
             expected = above(within(values, checks), plan.floor).frame
         values = within(values, compared)
         due_now = join_due(due_without(plan.taken.due, spanned(due, compared)), values.ahead)
-        comparison = Comparison(spans=compared, checks=checks, expected=expected, floor=plan.floor)
+        comparison = Comparison(
+            spans=compared, checks=checks, expected=expected, floor=plan.floor, ceiling=plan.now.clock
+        )
         reason = "due" if news.empty else plan.changed
         stored = above(values, plan.floor) if reach is not None else self._stored(plan, values)
         return Evaluated(

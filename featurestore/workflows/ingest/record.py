@@ -223,9 +223,12 @@ class Recorder:
         if target.reactivates:
             self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
+        if target.new:  # a run that commits nothing writes no version file either
+            name = target.version.id.feature
+            self.warnings.append(f"{name} has no version file; featurestore lock {name} writes it")
         known = self.clock if self._step is None else min(self.clock, self._step.until - 1)
         horizon = known if target.version.steps else None
-        self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
+        self._features.append(replace(outcome(target, "unchanged"), new_version=False, note=note, horizon=horizon))
 
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""

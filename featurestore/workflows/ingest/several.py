@@ -138,7 +138,7 @@ def _evaluate(turn: Turn, ready: Ready, parts: Sequence[_Rows], caller: Caller) 
         target, stored, read, rejected + values.future, first.fingerprint,
         first.cursor, scope=ready.scope, rows_computed=sum(each.frame.height for each in rows),
         reason="whole source: it is made of several", others=others,
-        comparison=Comparison(everything=True, floor=floor) if values.timed else None,
+        comparison=Comparison(everything=True, floor=floor, ceiling=turn.latest) if values.timed else None,
     )  # fmt: skip
 
 
