@@ -35,8 +35,9 @@ class DeleteResult:
     ``run_id`` is None where nothing was changed. The rest is of erasures. ``incomplete`` says what could not be
     erased yet, why, and what to do; ``datasets`` are those whose stored labels named the entity and were removed;
     ``errors`` counts the texts of recorded errors that were removed, since they may quote values, and ``logged`` the
-    lines of logs of requests that name the entity; ``named_in`` are files of the sources that still name the entity,
-    and ``unread`` says which could not be looked through; ``beyond`` is what an erasure can't reach.
+    lines of logs of requests that name the entity; ``beside`` says whether anything else named it: rows of sources that
+    are kept or were set aside, recorded errors, positions; ``named_in`` are files of the sources that still name the
+    entity, and ``unread`` says which could not be looked through; ``beyond`` is what an erasure can't reach.
     ``deleted_before`` says that there is history of the entity, and all of it is deleted already; ``completed`` that
     all there was to do was to complete an erasure that had been broken off. ``namesakes`` are lines on entities of
     other types that have its keys among theirs.
@@ -58,6 +59,7 @@ class DeleteResult:
     deleted_before: bool = False
     completed: bool = False
     namesakes: tuple[str, ...] = ()
+    beside: bool = False
 
     @property
     def exit_code(self) -> int:

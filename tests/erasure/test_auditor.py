@@ -131,8 +131,11 @@ def test_rows_that_were_only_tried_go(folder: Folder) -> None:
     folder.run("ingest", "--dry-run")
     assert any(name.endswith("parquet: b'unmistakable'") for name in left_in(folder.root))
     (folder.root / "visits.csv").write_text(OTHERS)
+    assert "would erase" in folder.run(*ERASE, "--dry-run").out
+    assert folder.json(*ERASE, "--dry-run")["beside"] is True
     folder.run(*ERASE)
     assert left_in(folder.root) == []
+    assert folder.json(*ERASE, "--dry-run")["beside"] is False
     assert "nothing to do" in folder.run(*ERASE).out
 
 

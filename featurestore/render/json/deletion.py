@@ -17,6 +17,7 @@ def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
         "completed": result.completed,
         "errors_removed": result.errors,
         "logged_requests": result.logged,
+        "beside": result.beside,
         "named_in": list(result.named_in),
         "unread": list(result.unread),
         "namesakes": list(result.namesakes),

@@ -15,13 +15,14 @@ from featurestore.workflows.delete import DeleteResult
 def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
     name = one_line(f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}")
     rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
-    if not (rows or result.datasets or result.logged) and result.run_id is None:
+    if not (rows or result.datasets or result.logged or result.beside) and result.run_id is None:
         why = f"{name} is deleted already" if result.deleted_before else f"nothing is stored of {name}"
         done = "completed an erasure that was broken off" if result.completed else "nothing to do"
         return line(f"{done}: {why}")
     if result.erased:
         verb = "would erase" if dry_run else "erased"
-        lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows or not result.datasets else []
+        what = f"{plural(rows, 'row')} of {features}" if rows or not result.beside else "what sources brought of it"
+        lines = [line(f"{verb} {name}: {what}")] if rows or not result.datasets else []
         if result.datasets:
             labels = f"the labels stored for {plural(len(result.datasets), 'data set')}, which name {name}"
             then = "then" if dry_run else "any more"

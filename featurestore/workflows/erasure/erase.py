@@ -67,8 +67,13 @@ def erase(
     """
     if dry_run:
         found = _find_traces(project, offline, entity_type, entity)
+        with raw_folder(project) as folder:
+            raw = raw_without(project, offline, entity_type, entity, folder, progress)
+        # Which files are gone is not looked up, so their names are not counted.
+        positions = positions_without(offline, entity_type, entity, lambda _source: None)
+        beside = bool(found.named or raw.batches or positions) or kept_naming(project, entity_type, entity)
         others = find_namesakes(offline, entity_type, entity)
-        return replace(_result(project, entity_type, entity, found, SourcesNaming()), namesakes=others)
+        return replace(_result(project, entity_type, entity, found, SourcesNaming()), namesakes=others, beside=beside)
     run_id: str | None = None
     errors, completed = 0, False
     online_key = layout.entity_key(project.name, entity_type, entity)
@@ -79,7 +84,8 @@ def erase(
         # Of a source that is not declared any more no file is there.
         there = {name: named.files.get(name) for name in project.sources}
         positions = positions_without(offline, entity_type, entity, lambda source: there.get(source, ()))
-        if found or raw.batches or positions or kept_naming(project, entity_type, entity):
+        beside = bool(found.named or raw.batches or positions) or kept_naming(project, entity_type, entity)
+        if found or beside:
             flag_erasure(project)
             rest = _Rest(raw, positions, named.remaining)
             run_id, errors = _erase_offline(project, offline, found, rest, online_key)
@@ -94,7 +100,7 @@ def erase(
         project, entity_type, entity, found, named,
         run_id=run_id, incomplete=left, errors=errors, completed=completed,
     )  # fmt: skip
-    return replace(result, namesakes=find_namesakes(offline, entity_type, entity))
+    return replace(result, namesakes=find_namesakes(offline, entity_type, entity), beside=beside)
 
 
 @dataclass(frozen=True, slots=True)

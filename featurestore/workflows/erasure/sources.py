@@ -111,10 +111,12 @@ def frame_naming(frame: pl.DataFrame, entity_type: EntityType, entity: Entity, *
     if not flat or not (by_name or anywhere):
         return pl.Series([], dtype=pl.UInt32)
     texts = frame.select(pl.col(flat).cast(pl.String, strict=False))
-    whole = {key.name for key in entity_type.keys if key.type == "int"}  # 007 is 7
+    whole = {key.name for key in entity_type.keys if key.type == "int"}  # 007 is 7, and 7.0
 
     def equal(name: str, text: str) -> pl.Expr:
-        return pl.col(name).cast(pl.Int64, strict=False) == int(text) if name in whole else pl.col(name) == text
+        if name not in whole:
+            return pl.col(name) == text
+        return pl.col(name).str.replace(r"\.0*$", "").cast(pl.Int64, strict=False) == int(text)
 
     same = [equal(name, text) if by_name else pl.any_horizontal(pl.col(flat) == text) for name, text in keys.items()]
     return texts.select(pl.all_horizontal(same).fill_null(value=False)).to_series().arg_true()
