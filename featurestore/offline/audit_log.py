@@ -80,6 +80,7 @@ _IN_ORDER = (
 )
 
 
+CURSORS_SINCE = 3  # the format whose positions are cursors, and no longer lists of files
 DELETIONS_SINCE = 5  # the format that first had the table of marks
 HORIZONS_SINCE = 8  # the format that first had windows
 
@@ -108,7 +109,8 @@ class SqlAuditLog(ABC):
 
     def positions_with(self, text: str) -> list[Position]:
         # Cursors are stored as JSON, so the text is searched as JSON writes it.
-        rows = self._rows("SELECT * FROM positions WHERE strpos(cursor, $1) > 0", [json.dumps(text)[1:-1]])
+        column = "cursor" if self._format() >= CURSORS_SINCE else "files"
+        rows = self._rows(f"SELECT * FROM positions WHERE strpos({column}, $1) > 0", [json.dumps(text)[1:-1]])
         return [audit_rows.read_position(row) for row in rows]
 
     def last_committed(self, feature: str) -> VersionId | None:
@@ -126,9 +128,13 @@ class SqlAuditLog(ABC):
         return [audit_rows.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
 
     def deletions(self, entity_type: EntityType) -> pl.DataFrame:
-        meta = self._rows("SELECT format FROM meta")
-        has_table = meta and meta[0]["format"] >= DELETIONS_SINCE
+        has_table = self._format() >= DELETIONS_SINCE
         return read_deletions(self._rows if has_table else lambda _query, _values: [], entity_type)
+
+    def _format(self) -> int:
+        """0 where there is no store yet. An older release's is read as it is, until something is written."""
+        meta = self._rows("SELECT format FROM meta")
+        return int(meta[0]["format"]) if meta else 0
 
     def has_withdrawn(self, version: VersionId) -> bool:
         """Whether a pair of the version was ever withdrawn."""

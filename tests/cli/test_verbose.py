@@ -17,6 +17,7 @@ ARGUMENTS = {
     "latest": ["patient", "-f", "age_share"],
     "export": ["age_share"], "stats": ["age_share"], "baseline": ["age_share"],
     "rename": ["age_share", "share", "--dry-run"], "retire": ["age_share"],
+    "backup": ["shop.backup"], "restore": ["shop.backup"],
 }  # fmt: skip
 UNTIL_ENDED = ("serve", "tui")  # they go on until they are told to end
 DONE = re.compile(r"^ +\d+\.\d\d s  done, exit code 0$", re.MULTILINE)
@@ -38,6 +39,8 @@ def at_work(folder: Folder, once: Once, monkeypatch: pytest.MonkeyPatch) -> Fold
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in UNTIL_ENDED])
 def test_every_command_reports_its_steps(at_work: Folder, command: str) -> None:
     arguments = [command, *ARGUMENTS.get(command, [])]
+    if command == "restore":
+        at_work.run("backup", "shop.backup")
     if command == "retire":  # only code that is gone
         at_work.write({"features/cardiac.py": ""})
     plain = at_work.run(*arguments)

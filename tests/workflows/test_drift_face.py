@@ -73,6 +73,7 @@ def test_long_work_can_be_cancelled(project: Project, store: OfflineStore) -> No
     assert not (project.root / "x.html").exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Evidently imports
 @pytest.mark.skipif(importlib.util.find_spec("evidently") is None, reason="the extra `report` is not installed")
 def test_the_report(project: Project, store: OfflineStore, tmp_path: Path) -> None:
     result = write_report(project, store, "age_share", tmp_path / "drift.html")

@@ -25,6 +25,6 @@ def kept_naming(project: Project, entity_type: EntityType, entity: Entity) -> bo
 
 def _names(path: Path, entity_type: EntityType, entity: Entity) -> bool:
     if path.suffix == ".parquet":
-        return len(frame_naming(pl.read_parquet(path), entity_type, entity, anywhere=True)) > 0
+        return len(frame_naming(pl.read_parquet(path, glob=False), entity_type, entity, anywhere=True)) > 0
     names = naming([entity[name] for name in entity_type.key_names])
     return names("\n".join(texts_in(json.loads(path.read_bytes()))))
