@@ -64,7 +64,10 @@ def note_last_run(project: Project, store: str, last: LastRun) -> tuple[str, ...
 
 
 def note_restored(project: Project, store: str, last: tuple[int, str] | None) -> tuple[str, ...]:
-    """Records the last run of a history that took the place of another one; None where it has no run."""
+    """Records the last run of a history that takes the place of another one; None where it has no run.
+
+    Before it does: what is killed in between leaves a history that is newer than what is noted, and no older one.
+    """
     if last is not None:
         return note_last_run(project, store, LastRun(*last))
     stores = {name: each for name, each in _read(project).items() if name != store}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.offline.duckdb.copies import take_place
+from featurestore.offline.last_run import note_restored
 from featurestore.workflows.backup.files import write_versions
 from featurestore.workflows.backup.restore import _erase_again
 from tests.backup.conftest import Made
@@ -117,7 +118,7 @@ def test_a_restore_that_is_killed_is_completed_by_the_same_restore(
         restore_and_kill(killer, made, later, tmp_path, point)
 
 
-@pytest.mark.parametrize("function", [write_versions, take_place, _erase_again])
+@pytest.mark.parametrize("function", [write_versions, note_restored, take_place, _erase_again])
 def test_between_two_of_its_steps_every_command_says_so(
     made: Made, later: Path, killer: Killer, tmp_path: Path, function: object
 ) -> None:

@@ -463,8 +463,8 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             with new_file(fresh, self._path, format_, store_id, self._memory) as replacement:
                 yield replacement
                 last = replacement.last_run()
-            take_place(fresh, self._path, self._memory)
             self._unsettled = note_restored(self._project, LOCAL, last)
+            take_place(fresh, self._path, self._memory)
 
     # --- opening -----------------------------------------------------------------------------------------
 

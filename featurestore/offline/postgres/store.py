@@ -547,9 +547,8 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             tables.migrate(connection, where)
             if self._owned:
                 self._claim(connection)
-            last = replacement.last_run()
+            self._unsettled = note_restored(self._project, self._place, replacement.last_run())
             connection.commit()
-        self._unsettled = note_restored(self._project, self._place, last)
 
     # --- reading -----------------------------------------------------------------------------------------
 
