@@ -67,11 +67,10 @@ def erase(
     """
     if dry_run:
         found = _find_traces(project, offline, entity_type, entity)
-        with raw_folder(project) as folder:
-            raw = raw_without(project, offline, entity_type, entity, folder, progress)
         # Which files are gone is not looked up, so their names are not counted.
         positions = positions_without(offline, entity_type, entity, lambda _source: None)
-        beside = bool(found.named or raw.batches or positions) or kept_naming(project, entity_type, entity)
+        beside = bool(found.named or positions) or kept_naming(project, entity_type, entity)
+        beside = beside or _raw_naming(project, offline, entity_type, entity, progress)
         others = find_namesakes(offline, entity_type, entity)
         return replace(_result(project, entity_type, entity, found, SourcesNaming()), namesakes=others, beside=beside)
     run_id: str | None = None
@@ -163,6 +162,17 @@ def _find_traces(project: Project, offline: OfflineStore, entity_type: EntityTyp
         datasets = datasets_naming(offline, entity_type, wanted)
     logged = count_lines(project, layout.entity_key(project.name, entity_type, entity))
     return _Traces(entity_type, wanted, rows, runs, named, logged, datasets)
+
+
+def _raw_naming(
+    project: Project, offline: OfflineStore, entity_type: EntityType, entity: Entity, progress: Progress
+) -> bool:
+    """Whether raw rows name an entity. Writes only where there are any: others need no right to."""
+    with offline.reading():
+        if not offline.raw_batches():
+            return False
+    with raw_folder(project) as folder:
+        return bool(raw_without(project, offline, entity_type, entity, folder, progress).batches)
 
 
 def _erase_offline(
