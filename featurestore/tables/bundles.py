@@ -66,9 +66,10 @@ def _parse(run: list[tuple[str, bytes]], header: bytes, dialect: Dialect, hint: 
     """All rows as one batch; None where anything about them is to be said."""
     parts = tuple((name, data.count(b"\n") - 1) for name, data in run)
     said: list[str] = []
-    whole = BytesIO(header + b"".join(data[len(header) :] for _, data in run))
+    whole = header + b"".join(data[len(header) :] for _, data in run)
+    at_once = len(whole) + 1
     try:
-        found = list(read_csv(whole, run[0][0], said.append, dialect=dialect, hint=hint))
+        found = list(read_csv(BytesIO(whole), run[0][0], said.append, dialect=dialect, hint=hint, block_size=at_once))
     except SourceError:
         return None
     batches = [batch for batch in found if batch.frame.height]
