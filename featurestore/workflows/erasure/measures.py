@@ -30,9 +30,8 @@ def measure_without(
     met: dict[str, Mapping[str, Json] | None] = {}  # what statistics are by now, None where they stay
     for run, item in _measured(store, version):
         text = "" if item is None else json.dumps(item.statistics, sort_keys=True)
-        if (
-            item is not None and item.source == RENAME
-        ):  # it measured nothing, and has a copy of what a run before it did
+        # A rename measured nothing, and has a copy of what a run before it did.
+        if item is not None and item.source == RENAME:
             if text not in met or met[text] is not None:
                 yield Measures(run.run_id, run.run_seq, met.get(text), None, None)
             continue
