@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import pytest
 from featurestore.config import load_project
 from featurestore.drift.sample import unpack_sample
 from featurestore.offline.open import open_offline
+from featurestore.offline.postgres import packed
 from featurestore.workflows.ingest.taken import read_taken
 from tests.conftest import Folder
-from tests.erasure.contents import naming
+from tests.erasure.contents import naming_in
 from tests.erasure.test_killed import HEADER, LATER, MINE, NEEDLES, TOML, WHO
+from tests.erasure.test_servers import PACKED, url_of
+from tests.services_postgres import PostgresServer
 
 FEATURES = """
 import polars as pl
@@ -53,11 +57,28 @@ def left_in(root: Path) -> list[str]:
     files = [path for path in (root / ".featurestore").rglob("*") if path.is_file()]
     found = [f"{path.name}: {needle!r}" for path in files for needle in NEEDLES if needle in path.read_bytes()]
     found += [path.name for path in files for needle in NEEDLES if needle.decode() in path.name]
-    return found + naming(root / ".featurestore" / "history.duckdb", NEEDLES)
+    return found + naming_in(root, NEEDLES)
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def anywhere(
+    folder: Folder, request: pytest.FixtureRequest, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Folder]:
+    """An empty folder, whose history will be in a file of it or in a database of its own."""
+    if request.param == "duckdb":
+        yield folder
+        return
+    postgres.run("CREATE DATABASE audited")
+    monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", url_of(postgres, "audited"))
+    for name, value in PACKED.items():
+        monkeypatch.setattr(packed, name, value)
+    yield folder
+    postgres.run("DROP DATABASE audited WITH (FORCE)")
 
 
 @pytest.fixture
-def one_file(folder: Folder) -> Folder:
+def one_file(anywhere: Folder) -> Folder:
+    folder = anywhere
     folder.write({"featurestore.toml": TOML, "features/f.py": FEATURES})
     (folder.root / "visits.csv").write_text(OTHERS + MINE)
     folder.run("ingest", code=3)
@@ -125,7 +146,8 @@ def test_files_that_were_called_after_it_have_another_name_in_the_history(one_fi
     assert {item["rows_written"] for item in one_file.features("--full").values()} == {0}
 
 
-def test_rows_that_were_only_tried_go(folder: Folder) -> None:
+def test_rows_that_were_only_tried_go(anywhere: Folder) -> None:
+    folder = anywhere
     folder.write({"featurestore.toml": TOML, "features/f.py": FEATURES})
     (folder.root / "visits.csv").write_text(OTHERS + MINE.splitlines(keepends=True)[0])
     folder.run("ingest", "--dry-run")
@@ -164,11 +186,11 @@ def test_errors_of_features_of_others_that_read_its_rows_go(one_file: Folder) ->
     assert "quixotic" in one_file.features(code=3)["most"]["error"]["message"]
     forget(one_file)
     one_file.run(*ERASE)
-    fields = naming(one_file.root / ".featurestore" / "history.duckdb", NEEDLES)
-    assert [each for each in fields if each.startswith("run_features.error")] == []
+    assert [each for each in naming_in(one_file.root, NEEDLES) if "run_features.error" in each] == []
 
 
-def test_rows_that_write_its_number_in_another_way_go(folder: Folder) -> None:
+def test_rows_that_write_its_number_in_another_way_go(anywhere: Folder) -> None:
+    folder = anywhere
     folder.write({"featurestore.toml": TOML.replace('patient_id = "string"', 'patient_id = "int"'),
                   "features/f.py": FEATURES})  # fmt: skip
     rest = "1,2024-01-01T00:00:00Z,1,word\n"
