@@ -7,12 +7,13 @@ lacks a run that somebody was told is committed. It can still be read, with a wa
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, SetBackError, os_reason
+from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
 from featurestore.offline.restoring import broken_off
 from featurestore.regular import DERIVED, read_own
@@ -24,7 +25,7 @@ FILE = "history.json"
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastRun:
     """A committed run by number and id. No other run ever gets the id, in a restored store either."""
 

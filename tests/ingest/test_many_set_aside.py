@@ -41,7 +41,7 @@ def counting() -> Iterator[Counter[str]]:
         yield counts
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])
@@ -51,7 +51,7 @@ def project(
     """Makes a project with so many rows of one patient that will be set aside."""
     if request.param == "postgresql":
         monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", postgres.url)
-    made = []
+    made: list[Folder] = []
 
     def make(rows: int) -> Folder:
         folder = Folder(tmp_path / f"aside{len(made)}", uncaptured)

@@ -20,6 +20,7 @@ from typing import Literal
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.offline.postgres.tables import has_table
 from featurestore.offline.sql import literal
 from featurestore.postgres.connection import Connection
@@ -62,7 +63,7 @@ class Packing:
         self._frames, self._rows, self._begun = [], 0, True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PackedRuns:
     """Which runs of a history table can be read from parts, and which must be read from the table."""
 

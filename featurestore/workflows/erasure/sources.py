@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, NothingToReadError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType
 from featurestore.offline.naming import naming
 from featurestore.point_in_time.entities import Entity
@@ -20,7 +21,7 @@ from featurestore.tables.batch import Batch
 from featurestore.versioning.analysis.tree import SourceTree
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourcesNaming:
     """Files, or what a source of another type calls its parts, that name an entity; and sources that can't be read.
 
