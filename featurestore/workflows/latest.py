@@ -94,8 +94,7 @@ def latest(
 
     ``features`` come from `resolve_features`; ``known`` asks that a value was learned by then, ``dry_run`` writes
     nothing. Raises UsageError for an entity type that does not exist or is not that of a feature, StoreError,
-    CancelledError, and what `check_output` and
-    `write_batches` raise.
+    CancelledError, and what `check_output` and `write_batches` raise.
     """
     if output is not None:
         check_output(output)
