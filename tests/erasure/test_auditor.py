@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from featurestore.config import load_project
 from featurestore.drift.sample import unpack_sample
 from featurestore.offline.open import open_offline
 from featurestore.offline.postgres import packed
+from featurestore.workflows.erasure.kept import kept_naming
 from featurestore.workflows.ingest.taken import read_taken
 from tests.conftest import Folder
 from tests.erasure.contents import naming_in
@@ -200,3 +202,17 @@ def test_rows_that_write_its_number_in_another_way_go(anywhere: Folder) -> None:
     (folder.root / "visits.csv").write_text(HEADER + rest)
     folder.run("delete", "patient", "7", "--erase", "--yes")
     assert left_in(folder.root) == []
+
+
+def test_of_kept_rows_only_the_columns_of_its_keys_are_read(one_file: Folder) -> None:
+    (kept,) = (one_file.root / ".featurestore" / "rows").rglob("*.parquet")
+    rows = pl.read_parquet(kept)
+    words = [b"a word of others"] * rows.height
+    rows.with_columns(pl.Series("word", words).cast(pl.String)).write_parquet(kept, compression="uncompressed")
+    kept.write_bytes(kept.read_bytes().replace(words[0], b"\xff" * len(words[0])))  # which can't be read
+    with pytest.raises(pl.exceptions.PolarsError):
+        pl.read_parquet(kept)
+    project = load_project(one_file.root)
+    patient = project.entity_types["patient"]
+    assert kept_naming(project, patient, {"patient_id": WHO})
+    assert not kept_naming(project, patient, {"patient_id": "nobody"})
