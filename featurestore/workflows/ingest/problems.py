@@ -156,11 +156,12 @@ def window_rows_problem(target: Target, held: int, rows: int, each: int, *, in_p
     ``in_part``: others may hold more.
     """
     or_more, at_least = (" or more", "at least ") if in_part else ("", "")
+    how = 'with every="1h"' if target.feature.every is None else "with a longer every="
     return Problem(
         FeatureError.code,
         f"its windows hold {held:,} rows{or_more} together, and {each * rows:,} are allowed: {each} times its source's",
         target.place,
-        'let the value change less often with every="1h", or allow more, which takes time and not memory: '
+        f"let the value change less often {how}, or allow more, which takes time and not memory: "
         f"window_rows = {at_least}{math.ceil(held / max(rows, 1)):,} in [offline] of featurestore.toml",
     )
 
