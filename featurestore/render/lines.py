@@ -115,7 +115,7 @@ def replay_line(replay: Replay) -> str:
     counts = (
         f"{plural(replay.lines, 'line')}, {plural(replay.checked, 'value')} compared: {replay.different:,} different"
     )
-    counts += f", {replay.behind:,} lines behind" if replay.behind else ""
+    counts += f", {plural(replay.behind, 'line')} behind" if replay.behind else ""
     return counts + (f", {replay.unreadable:,} unreadable" if replay.unreadable else "")
 
 
