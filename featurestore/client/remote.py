@@ -13,12 +13,13 @@ import random
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from featurestore.client import options
 from featurestore.client.labels import as_frame, as_path
 from featurestore.errors import FeatureStoreError, StoreError, UsageError
+from featurestore.frozen import frozen
 from featurestore.point_in_time.entities import EntityId
 from featurestore.toml import toml_value
 
@@ -37,7 +38,7 @@ OPTIONS = frozenset({
 _TABLES = ("dialect", "entities", "request")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What is sent: a path with its query, and a body of a media type."""
 
@@ -48,7 +49,7 @@ class Request:
     query: Sequence[tuple[str, str]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """Where a server is and how it is asked. ``seconds`` is how long one attempt may take."""
 

@@ -6,7 +6,7 @@ wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore.drift.measure import first_verdict, measure
@@ -14,6 +14,7 @@ from featurestore.drift.methods import method_for
 from featurestore.drift.row_values import describe_rows
 from featurestore.drift.sample import Sample, draw, pack_sample, pool, unpack_sample
 from featurestore.drift.verdict import Verdict
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from featurestore.model import DataType, Json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReferenceRuns:
     """The run or runs that a feature is compared with, by their stored samples, oldest first.
 
@@ -44,7 +45,7 @@ class ReferenceRuns:
         return Sample(pooled.values, replace(pooled.facts, method=self.method or pooled.facts.method))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assessment:
     """What one run wrote of one feature, measured. ``sample`` is None only if not even the sample could be drawn."""
 

@@ -7,12 +7,13 @@ per value if the reference has at most twenty different ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     from featurestore.drift.sample import Sample
@@ -28,7 +29,7 @@ class NotComparableError(ValueError):
     """A method has no number for these two samples. The message says why; it is stored with the verdict."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     """Two samples: their counts over the same bins, in the bins' order, and their values.
 

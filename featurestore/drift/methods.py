@@ -8,7 +8,6 @@ twice; the two text methods train a classifier.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,7 @@ from featurestore.drift.bins import (
 )
 from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS, DriftMethod
 from featurestore.errors import ConfigError, did_you_mean
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     from featurestore.drift.sample import Sample
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Distance = Callable[[Counts, Counts, Floats], Floats]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Method:
     """A declared method with its computation.
 

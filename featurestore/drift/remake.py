@@ -7,11 +7,12 @@ are values of others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore.drift.row_values import RowValues, describe_rows
 from featurestore.drift.sample import Sample, draw, pack_sample, unpack_sample
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from featurestore.model import DataType, Json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remade:
     """What a run measured, made again. ``sample`` is None where none was stored, or it can't be made again."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from featurestore.drift.large import SHARE_OF_MEMORY, describe_all
+from featurestore.frozen import frozen
 from featurestore.tables.identity import Place, place_of
 from featurestore.tables.searching import key_changes
 from featurestore.tables.temporary import SpillingColumn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from featurestore.model import DataType, Json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rows:
     """What statistics say of rows: how many entities, the first and the last one of them, and the times (µs)."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
+
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +29,7 @@ MAGIC = b"FSD1"
 Kind = Literal["number", "category", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """Facts about the whole run. ``categories`` are all that it has, None if they are more than `MOST_CATEGORIES`.
 
@@ -54,7 +56,7 @@ class Facts:
         return self.rows - self.nulls - self.nans - self.infinities
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """Values, sorted, finite and not null, with the facts about the rows that they were drawn from."""
 

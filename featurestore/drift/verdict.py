@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     from featurestore.model import Json
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """Whether a feature has drifted, how far, and compared with which run.
 

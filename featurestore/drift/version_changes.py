@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import DataType, Json
 
 LARGEST = 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityChange:
     """An entity whose latest value differs, with both values as Polars gives them.
 
@@ -26,7 +26,7 @@ class EntityChange:
     change: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityComparison:
     """The latest values of both versions compared, in numbers of entities."""
 

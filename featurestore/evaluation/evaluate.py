@@ -7,12 +7,13 @@ that its values don't depend on how the rows are spread over files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import polars as pl
 
 from featurestore.errors import FeatureError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Feature, ScopeKind, Source
 from featurestore.times import is_utc
 
@@ -26,7 +27,7 @@ _COPIED = 1_000
 MOST_VALUES = 16_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SortedRows:
     """A source's accepted rows in the order in which functions see them.
 

@@ -12,7 +12,7 @@ for each known time (`by_known`). Rows of one entity and time stand in the order
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 import polars as pl
@@ -20,6 +20,7 @@ import polars as pl
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows
 from featurestore.evaluation.superseded import repeats_in, ways_out
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Source
 from featurestore.tables.ordering import sort_rows_by
 
@@ -36,7 +37,7 @@ Locate: TypeAlias = Callable[[Mapping[str, object]], str]
 """Where a row is, in the source's words."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Events:
     """The rows that count, sorted as functions see them, and those that contradict one that counts.
 

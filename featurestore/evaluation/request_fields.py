@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.errors import UsageError, with_article
+from featurestore.frozen import frozen
 from featurestore.model import Scalar
 from featurestore.plain import plain
 
@@ -66,7 +66,7 @@ def from_text(field: str, kind: Scalar, text: str) -> FieldValue:
     return from_value(field, kind, done.values.to_list()[0])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FieldColumn:
     """A column of labels as a field. ``misfit`` is the first row that is no value of its type; None without one.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from featurestore.evaluation.evaluate import build_expression
 from featurestore.evaluation.operations import other_rows
 from featurestore.evaluation.request_rows import generated_rows
 from featurestore.evaluation.user_code import ENDS_THE_RUN, said_by, user_code
+from featurestore.frozen import frozen
 from featurestore.model import DataType, Feature, Scalar
 from featurestore.tables.types import INSTANT_UTC, column_type
 from featurestore.times import EPOCH, MICROSECOND
@@ -39,7 +40,7 @@ _ALONE = 8  # of them one by one
 _CACHED = 1_000  # versions in a process
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Computation:
     """A version of a request-time feature, ready to compute.
 

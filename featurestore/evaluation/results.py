@@ -8,7 +8,6 @@ were known, values of scope ``row`` have ``known_at`` too: one row for each know
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -23,6 +22,7 @@ from featurestore.evaluation.superseded import (
     sort_and_drop_superseded,
     ways_out,
 )
+from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.tables.identity import place_of
 from featurestore.tables.types import INSTANT, key_types, value_type
@@ -35,7 +35,7 @@ IDENTITY = "row identity"  # a number for each id of a source; the space keeps i
 Place = Callable[[int], str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureValues:
     """A feature's values, ready to be stored.
 

@@ -6,7 +6,7 @@ This only says where the scope holds. What differs is looked at once more by `Sc
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Generic, TypeVar
 
@@ -16,11 +16,12 @@ from featurestore.evaluation.evaluate import SortedRows, evaluate_short
 from featurestore.evaluation.rounding import equal, greatest
 from featurestore.evaluation.scope_check import SampleSize, mixed
 from featurestore.evaluation.scope_sample import Sampling, seeded_rows
+from featurestore.frozen import frozen
 
 Name = TypeVar("Name", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Again:
     """What an expression gave for some rows when it saw no others: their positions among all, and its values."""
 

@@ -6,7 +6,7 @@ A scope that does not hold is never corrected: the feature fails, and the error 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from featurestore.errors import FeatureError, ScopeError
 from featurestore.evaluation.evaluate import SortedRows
 from featurestore.evaluation.rounding import equal, greatest
 from featurestore.evaluation.scope_sample import Groups, Sampling, seeded_rows
+from featurestore.frozen import frozen
 from featurestore.model import Feature, Scope
 from featurestore.tables.types import INSTANT
 
@@ -31,7 +32,7 @@ _VALUE, _ALONE, _IN_ALONE, _IN_ALL = "value", "featurestore alone", "featurestor
 _ROW, _GROUP = "featurestore row", "featurestore group"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SampleSize:
     """How much is evaluated again: rows or pairs, entities, the rows of these at most, and how many one by one."""
 
@@ -41,7 +42,7 @@ class SampleSize:
     alone: int = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Part:
     """Some rows, in one frame or in several, and which values can be told from them: of its entities and instants.
 
@@ -52,7 +53,7 @@ class _Part:
     pairs: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Difference:
     """The first value that is another one alone; an absent one is None with ``missing`` text."""
 

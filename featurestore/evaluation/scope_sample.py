@@ -8,13 +8,13 @@ the entities with the most rows, and the rows nearest to the lookback's edge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
 
 from featurestore.evaluation.declared_type import to_instant
 from featurestore.evaluation.evaluate import SortedRows
+from featurestore.frozen import frozen
 
 # Rows that are looked at for the rarest value and the lookback's edge, which take a sort or a search.
 _SEARCHED = 2_000_000
@@ -23,7 +23,7 @@ _ROW = "featurestore row"  # the spaces keep them apart from every source's colu
 _EDGE, _TIME, _COUNT = "featurestore edge", "featurestore time", "featurestore count"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Groups:
     """Neighbouring rows that are equal in some columns: where each group begins, and how many rows it has."""
 

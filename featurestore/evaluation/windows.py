@@ -8,7 +8,6 @@ From a deletion at T on, rows with event times up to T are in no window.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from featurestore.errors import DeclarationError
 from featurestore.evaluation.declared_type import cast_value
+from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.tables.searching import NONE, Integers, last_at_or_before
 from featurestore.tables.types import value_type
@@ -24,7 +24,7 @@ LAID_OUT = 500_000  # rows that are laid out at once
 _KEY = "featurestore window"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Window:
     """A feature's window: its width, delay and grid (µs)."""
 
@@ -53,7 +53,7 @@ class Window:
         return -(-instants // self.every) * self.every
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Groups:
     """Instants of entities, entity by entity, sorted within each: those of entity i from ``offsets[i]`` on."""
 
@@ -115,7 +115,7 @@ class Groups:
         return last_at_or_before(self.instants, starts, self.offsets[entities + 1] - starts, instants)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slices:
     """What is in the window at some points: rows from ``low`` up to ``high``, which is not among them.
 
@@ -132,7 +132,7 @@ class Slices:
         return int((self.high - self.low)[_distinct(self)].sum())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WindowRows:
     """The accepted rows of entities with a window over them.
 

@@ -510,8 +510,12 @@ class SqlRun(ABC):
         return None if micros == times.MAX_INSTANT else micros
 
     def erase_rejected(self, keys: Sequence[str | int]) -> None:
+        positions: dict[str, list[int]] = {}
         for run_id, position in rejected_naming(self._sql.rows, keys):
-            self._sql.rows("DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1", [run_id, position])
+            positions.setdefault(run_id, []).append(position)
+        for run_id, found in positions.items():  # one statement for all rows of a run
+            listed = ", ".join(f"{position:d}" for position in found)
+            self._sql.change(f"DELETE FROM rejected WHERE run_id = $1 AND position IN ({listed})", [run_id])
 
     def replace_position(self, position: Position) -> None:
         names, row = audit_rows.POSITION_COLUMNS, audit_rows.position_row(position)

@@ -25,10 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from featurestore.errors import FeatureStoreError, SetBackError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, RejectedRow, Run, Scope, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.totals import RunTotals, VersionTotals
@@ -44,7 +45,7 @@ UNTIL = 3  # among coming steps: the instant of the one after the last of them
 Author = Literal["user", "snapshot", "returned"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """How far a version has read a source: what makes a second ingest of the same rows a no-op.
 
@@ -58,7 +59,7 @@ class Position:
     run_seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """What a write did: row counts, and the values that were written or corrected (for statistics).
 
@@ -74,7 +75,7 @@ class Written:
     corrected_entities: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommittedRun:
     """One committed run: its number, its id, and when its rows were learned (µs)."""
 
@@ -83,7 +84,7 @@ class CommittedRun:
     learned_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measures:
     """What a run measured of a version: statistics and verdict as they are stored, and the sample (None: none)."""
 
@@ -94,7 +95,7 @@ class Measures:
     sample: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Baseline:
     """What a version's runs are compared with: one run, or all runs of the last ``window`` µs before each.
 
@@ -106,7 +107,7 @@ class Baseline:
     method: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryMark:
     """The state of a version's table: equal marks mean equal rows.
 
@@ -120,7 +121,7 @@ class HistoryMark:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSetInput:
     """An input of a request-time feature: the version, its max_age (µs) then, and the rows its table had."""
 
@@ -131,7 +132,7 @@ class DataSetInput:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSetFeature:
     """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run.
 
@@ -154,7 +155,7 @@ class DataSetFeature:
     inputs: tuple[DataSetInput, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSetEntity:
     """The columns of a data set's labels that hold the keys of an entity type, or of a role of it."""
 
@@ -163,7 +164,7 @@ class DataSetEntity:
     role: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSetSplit:
     """One part of a data set: the labels before ``end`` (µs) that are in none before; None for the last."""
 
@@ -172,7 +173,7 @@ class DataSetSplit:
     labels: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataSet:
     """All that it takes to make a training set again. Instants are microseconds.
 
@@ -230,7 +231,7 @@ class DataSet:
     request: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Erasure:
     """An erasure that was committed, and has to be completed: copies removed, the disk rewritten.
 
@@ -241,7 +242,7 @@ class Erasure:
     online_key: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RawBatch:
     """Rows of a source that can't be read again, as they came: its bytes are stored beside it (`RawRows.raw_bytes`).
 
@@ -257,7 +258,7 @@ class RawBatch:
     facts: Json = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DroppedBatch:
     """A batch that went past its source's retention: its number, what an offer called its ``content``, and the latest
     event time of its rows (µs; None where no row was accepted).

@@ -10,12 +10,12 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, get_args
 
 import polars as pl
 
 from featurestore.errors import DamagedError
+from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, KeyType, StoredVersion
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import coming_name, read_version, table_name
@@ -29,7 +29,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 Take = Callable[[pl.DataFrame], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreState:
     """What a store holds, in a few numbers: equal ones mean equal contents.
 

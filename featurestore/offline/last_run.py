@@ -7,12 +7,13 @@ lacks a run that somebody was told is committed. It can still be read, with a wa
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, SetBackError, os_reason
+from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
 from featurestore.offline.restoring import broken_off
 from featurestore.regular import DERIVED, read_own
@@ -24,7 +25,7 @@ FILE = "history.json"
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastRun:
     """A committed run by number and id. No other run ever gets the id, in a restored store either."""
 
@@ -41,11 +42,6 @@ def read_last_run(project: Project, store: str) -> LastRun | None:
         return None
 
 
-def write_last_run(project: Project, store: str, last: LastRun) -> None:
-    """Records a run that was committed. Raises OSError."""
-    _write(project, {**_read(project), store: {"run_seq": last.run_seq, "run_id": last.run_id}})
-
-
 def _write(project: Project, stores: dict[str, dict[str, Any]]) -> None:
     text = json.dumps({"format": FORMAT, "stores": stores}, indent=1)
     write_atomically(project.state / FILE, text.encode(), mode=0o600)
@@ -53,14 +49,7 @@ def _write(project: Project, stores: dict[str, dict[str, Any]]) -> None:
 
 def note_last_run(project: Project, store: str, last: LastRun) -> tuple[str, ...]:
     """Records a run that was committed; says so where that can't be done, since the run is committed all the same."""
-    try:
-        prepare_state(project)
-        write_last_run(project, store, last)
-    except (OSError, FeatureStoreError) as exc:
-        why = str(exc) if isinstance(exc, FeatureStoreError) else os_reason(exc)
-        what = f"the run is committed, but {project.state / FILE} can't be written: {why}"
-        return (f"{what}; until a run can do so, a history that is set back is not noticed",)
-    return ()
+    return _noted(project, {**_read(project), store: asdict(last)}, "the run is committed, but ")
 
 
 def note_restored(project: Project, store: str, last: tuple[int, str] | None) -> tuple[str, ...]:
@@ -68,13 +57,18 @@ def note_restored(project: Project, store: str, last: tuple[int, str] | None) ->
 
     Before it does: what is killed in between leaves a history that is newer than what is noted, and no older one.
     """
-    if last is not None:
-        return note_last_run(project, store, LastRun(*last))
     stores = {name: each for name, each in _read(project).items() if name != store}
+    return _noted(project, stores if last is None else {**stores, store: asdict(LastRun(*last))})
+
+
+def _noted(project: Project, stores: dict[str, dict[str, Any]], but: str = "") -> tuple[str, ...]:
     try:
+        prepare_state(project)
         _write(project, stores)
-    except OSError as exc:
-        return (f"{project.state / FILE} can't be written: {os_reason(exc)}",)
+    except (OSError, FeatureStoreError) as exc:
+        why = str(exc) if isinstance(exc, FeatureStoreError) else os_reason(exc)
+        what = f"{but}{project.state / FILE} can't be written: {why}"
+        return (f"{what}; until a run can do so, a history that is set back is not noticed",)
     return ()
 
 

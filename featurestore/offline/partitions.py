@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from featurestore.frozen import frozen
 
 Keys = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyRange:
     """The entities after one and up to another, each given by its keys as declared; None is open."""
 

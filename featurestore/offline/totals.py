@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from featurestore.frozen import frozen
 from featurestore.model import RunStatus, VersionId
 from featurestore.runs import fewest_rejected
 
@@ -19,7 +19,7 @@ NAMES = 3
 """How many of a run's features its totals name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunTotals:
     """One run with its counts added up over its features, or those of one feature alone where that was asked for.
 
@@ -43,7 +43,7 @@ class RunTotals:
     rows_rejected: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionTotals:
     """One version over all its runs: the rows that they wrote, and the drift scores of the last of them, oldest first.
 

@@ -16,10 +16,10 @@ iterator belongs to one thread at a time. A forked child opens connections of it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from featurestore.errors import StoreError
+from featurestore.frozen import frozen
 from featurestore.model import Check
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ TableName = Literal["active", "meta"]
 UNREADABLE = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteCounts:
     """What a write did to one field: how many values were written, and how many of them were new to the store."""
 
@@ -37,7 +37,7 @@ class WriteCounts:
     created: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulse:
     """What a store reports about itself, so that a loss between two looks is noticed.
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from featurestore.errors import StoreError
+from featurestore.frozen import frozen
 from featurestore.model import DataType, VersionId
 from featurestore.online.contract import Pulse
 
@@ -44,7 +45,7 @@ _LATER = {
 }  # not in every record; a pointer's feature is its entry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Previous:
     """A version that is online beside the pointer's: mostly the one before, so that stepping back takes no load."""
 
@@ -55,7 +56,7 @@ class Previous:
     horizon: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pointer:
     """Which version of a feature readers are served, in which field, and how to read it.
 
@@ -93,7 +94,7 @@ class Pointer:
         return None if self.previous is None else VersionId(self.feature, self.previous.sha256)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pointers:
     """The whole ``@active`` table. The generation is empty in a store that was never synced."""
 
@@ -106,7 +107,7 @@ class Pointers:
         return {field for pointer in self.features.values() for field in pointer.fields}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Marker:
     """How far one version is online. It is in the same store as the values, and so is lost with them.
 
@@ -134,7 +135,7 @@ class Marker:
     horizon: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reservation:
     """A field that was given out for a load which is not published yet: since when (µs since 1970), and to whom."""
 
@@ -146,7 +147,7 @@ class Reservation:
     process: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Markers:
     """The whole ``@meta`` table. The epoch is empty in a store that was never synced.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.atomic import write_atomically
+from featurestore.frozen import frozen
 from featurestore.model import Json, KeyType, RejectedRow, Scalar, Source
 from featurestore.regular import DERIVED, read_own
 from featurestore.sources.offers import reading_settings
@@ -25,7 +26,7 @@ FORMAT = 1
 READER = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Consecutive rows of a file of kept rows, and their lowest and highest event time (µs; None without times)."""
 
@@ -36,7 +37,7 @@ class Piece:
     high: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """A content that is kept. ``rows`` are those that were read, ``last`` is the number of the last of them.
 
@@ -71,7 +72,7 @@ class Kept:
         return sum(piece.rows for piece in self.pieces)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptFile:
     """A file of kept rows: how many, its size in bytes, and its CRC-32.
 

@@ -41,7 +41,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -50,6 +49,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.errors import StoreError
+from featurestore.frozen import frozen
 from featurestore.tables.searching import NONE as NONE
 from featurestore.tables.searching import Integers as Integers
 from featurestore.tables.searching import key_changes, last_at_or_before
@@ -60,7 +60,7 @@ NO_INSTANT = np.iinfo(np.int64).min
 _BATCH = 16_384  # labels whose positions, sizes and times fit into a core's cache together
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupedLabels:
     """The labels as the search takes them: grouped by entity, without those that have a null in their key.
 
@@ -76,7 +76,7 @@ class GroupedLabels:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SortedHistory:
     """A version's history as the search takes it.
 
@@ -98,7 +98,7 @@ class SortedHistory:
         return len(self.computed_at)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Runs:
     """The runs whose rows may answer, in order, and when each was learned (microseconds, rising)."""
 
@@ -116,7 +116,7 @@ class Runs:
         return learned_at[np.searchsorted(self.run_seq, np.arange(last + 1))]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matches:
     """Which history row answers which label: row ``history_rows[i]``, or -1 for none, answers ``label_rows[i]``.
 
@@ -138,7 +138,7 @@ class Matches:
         return Matches(self.label_rows[found], self.history_rows[found], self.searched)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flat:
     """Values of one width without a null, as an array in memory or mapped from a file, and their type."""
 

@@ -7,12 +7,12 @@ columns of their own, in the types of the entity type.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError, nearest, with_article
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Key
 from featurestore.point_in_time.kernel import Integers
 from featurestore.tables.batch import nfc
@@ -21,7 +21,7 @@ from featurestore.tables.instants import read_instants
 ENTITY_ID = "entity_id"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelTimes:
     """The time of each label (microseconds), in the order of the label table.
 
@@ -33,7 +33,7 @@ class LabelTimes:
     naive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelEntities:
     """The entity of each label, in the order of the label table.
 

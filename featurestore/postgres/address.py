@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping
 from configparser import ConfigParser
 from configparser import Error as ParserError
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from featurestore.errors import ConfigError, nearest
+from featurestore.frozen import frozen
 from featurestore.hosts import name_server
 from featurestore.regular import in_home
 
@@ -52,7 +53,7 @@ _WRONG = "is not a PostgreSQL url"
 _HINT = "postgresql://user@host:5432/database, with / ? # @ % in a password written as %2F %3F %23 %40 %25"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Address:
     """How to reach a server (``conninfo``, for libpq).
 

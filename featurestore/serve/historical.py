@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.dialect import Dialect
 from featurestore.errors import ConfigError, TooLargeError, UsageError
+from featurestore.frozen import frozen
 from featurestore.given import read_duration, read_instant
 from featurestore.progress import Progress
 from featurestore.serve.errors import NotAcceptableError
@@ -88,7 +88,7 @@ class LatestQuestion(BaseModel):
     known: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """An answer: a file with its media type, or a document where JSON is asked for."""
 

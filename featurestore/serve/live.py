@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from featurestore.config import Project, load_project
 from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
 from featurestore.offline.erasing import unfinished_erasure
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
@@ -24,7 +25,7 @@ REFRESH_SECONDS = 2.0
 SHARE = 0.02  # of a core, at most, for looking at the project's files
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Snapshot:
     """The project's settings and declarations when they were last read."""
 
@@ -45,7 +46,7 @@ class Snapshot:
         return (*found, *self.erasure)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Online:
     """An open online store, its readers, and the url that it was opened by."""
 

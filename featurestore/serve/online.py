@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from featurestore.errors import TooLargeError, UsageError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json
 from featurestore.point_in_time.entities import Entity, entity_keys
 from featurestore.render.json.get import get_document
@@ -57,7 +58,7 @@ class Questions(BaseModel):
     questions: Annotated[list[Question], Field(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A question with its entities as keys and its features as (name in the answer, reference); None for all.
 

@@ -8,11 +8,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurestore.errors import ConfigError, UsageError, os_reason
+from featurestore.frozen import frozen
 from featurestore.serve.settings import Settings
 from featurestore.signals import ENDING
 
@@ -25,7 +25,7 @@ FIRST_PASSED_SOCKET = 3  # as systemd numbers the sockets that it hands over
 BACKLOG = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tls:
     """A certificate, with those that it rests on, and its key, as files in PEM."""
 
@@ -33,7 +33,7 @@ class Tls:
     key: Path
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where to listen: a host and a port (0 for a free one), or the path of a Unix socket; with ``tls`` encrypted."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 
 from featurestore.config import parse_bytes
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.times import parse_duration
 
 VARIABLE = "FEATURESTORE_SERVE"
@@ -17,7 +18,7 @@ _BYTES = ("body", "upload")
 _SECONDS = ("seconds", "upload_seconds")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What one worker takes.
 
@@ -63,7 +64,7 @@ def _read_limit(name: str, text: str) -> int | float:
     return int(text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """``request_share`` of the requests are written to ``request_log``. ``local`` says that only
     this machine can connect, and that no token is asked for."""

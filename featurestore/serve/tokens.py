@@ -16,11 +16,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from featurestore.errors import AccessError, ConfigError, ForbiddenError, os_reason
+from featurestore.frozen import frozen
 from featurestore.toml import TomlTable, parse_toml
 
 Scope = Literal["read", "online"]
@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Token:
     """A token's name, the SHA-256 of its text, and what it is for."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.errors import CancelledError, StoreError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import WriteCounts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from featurestore.serving.batches import Partitions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """What one attempt has seen and planned. ``epoch`` is the online store's when it began."""
 

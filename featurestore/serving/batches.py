@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.online.packed_steps import pack_rows
 from featurestore.online.packing import entity_keys
@@ -15,7 +15,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.serving.request import DEFAULT_SIZES
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionRows:
     """What is online of one version, and the field that it is written to.
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from featurestore.frozen import frozen
 from featurestore.model import Scalar
 from featurestore.online import format as layout
 from featurestore.online.format import OnlineValue
@@ -41,7 +41,7 @@ class ServedValue(NamedTuple):
         return None if self.computed_at is None else EPOCH + timedelta(microseconds=self.computed_at)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureField:
     """The version that a reference stands for: the field to ask the store for, and how to read the value.
 

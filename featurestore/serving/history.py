@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, CommittedRun, OfflineStore
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, cut_key_ranges, joined
@@ -42,7 +43,7 @@ _FIRST = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selection:
     """The rows of one version that are read for a field: those learned after a run, all of them where it is None.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from featurestore.errors import StoreError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.online.contract import Pulse
 from featurestore.online.tables import Marker, Markers, Pointer, Pointers, Previous, version_entry
@@ -17,7 +18,7 @@ from featurestore.serving.ownership import owner_of
 Role = Literal["active", "pinned", "previous", "bound"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """What one version needs: a load into a new field, or a merge of what was learned after a run.
 
@@ -37,7 +38,7 @@ class Task:
     due_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncPlan:
     """The tasks; and, each with a sentence, the features whose values were lost and those that would step back."""
 
@@ -46,7 +47,7 @@ class SyncPlan:
     refused: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Situation:
     """What both stores look like when an attempt begins.
 

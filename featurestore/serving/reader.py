@@ -6,10 +6,11 @@ Standard library only, since this is what a serving process imports. The threads
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import repeat
 
 from featurestore.errors import StoreError, UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import EntityType
 from featurestore.online import format as layout
 from featurestore.online.contract import OnlineStore
@@ -22,7 +23,7 @@ ATTEMPTS = 8
 LOOKUPS = 1_000  # cached; callers choose the order of features, and there are very many orders
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lookup:
     """The features that a question asks for, with their fields side by side."""
 
@@ -30,7 +31,7 @@ class Lookup:
     fields: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Cache:
     """The pointers of one generation, and the lookups made from them."""
 

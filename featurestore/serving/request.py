@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import OnlineStore
 from featurestore.progress import SILENT, Progress
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncSizes:
     """How much of the history is read, and how much is sent, at a time.
 
@@ -31,7 +31,7 @@ class SyncSizes:
 DEFAULT_SIZES = SyncSizes()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncRequest:
     """The active versions to serve, and how.
 

@@ -10,7 +10,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,7 @@ import polars as pl
 
 from featurestore.dialect import STANDARD, Dialect, TimeFormat
 from featurestore.errors import SourceError, os_reason
+from featurestore.frozen import frozen
 from featurestore.model import Scalar
 from featurestore.sources.casts.cast import ColumnType
 from featurestore.sources.casts.from_text import cast_text
@@ -45,7 +46,7 @@ _BINARY = {"Parquet": "parquet", "Arrow": "arrow", "an Arrow stream": "arrow", "
 _NUMBERS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """What a sample leaves open: about which column, the choices, and the sentence that asks.
 
@@ -58,7 +59,7 @@ class Question:
     ways: tuple[Dialect, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unlike:
     """A column of which a few values are not like all the others: with them, without them, and what to say of them."""
 
@@ -67,7 +68,7 @@ class Unlike:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Detected:
     """How a text file is written. ``sample`` are rows as text; ``whole`` says that they are all rows.
 

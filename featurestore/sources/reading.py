@@ -16,6 +16,7 @@ from typing import Protocol, cast
 import polars as pl
 
 from featurestore.errors import SourceError, nearest
+from featurestore.frozen import frozen
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
@@ -29,7 +30,7 @@ from featurestore.tables.parts import with_parts
 from featurestore.tables.types import column_type
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlaceRange:
     """Consecutive rows of a frame that come from one origin: row ``start + i`` is ``rows[i]``, or ``first + i``."""
 
@@ -39,7 +40,7 @@ class PlaceRange:
     rows: Rows | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceRows:
     """The rows of one reading of a source, in its order.
 
@@ -94,7 +95,7 @@ def fits_all(columns: Collection[str]) -> pl.Expr:
     return pl.col(MISFITS).list.set_intersection(sorted(columns)).list.len().fill_null(0) == 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FittingRows:
     """The rows of a `SourceRows` that some features can take; its other fields are those of that, for them."""
 
@@ -224,7 +225,7 @@ class ContentFacts:
     misfit_counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadContents:
     """The contents that were read, by name, and what was met on the way: as `SourceRows` has it."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
 from featurestore.errors import ConfigError, SourceError
+from featurestore.frozen import frozen
 from featurestore.model import Column, Json, Source
 from featurestore.sources.casts.cast import ColumnType
 from featurestore.sources.casts.from_text import cast_text
@@ -17,7 +18,7 @@ from featurestore.tables.batch import Mask
 _SHOWN = 12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleViolation:
     """The rows that break one rule, and the rule in words."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
 from unicodedata import normalize
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from featurestore.errors import SourceError
+from featurestore.frozen import frozen
 
 Rows: TypeAlias = npt.NDArray[np.uint32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -44,7 +45,7 @@ def bits(column: pl.Series) -> pl.Series:
     return pl.Series([NULL, BITS], dtype=pl.UInt8).gather(column.is_not_null().cast(pl.UInt32))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnreadableRow:
     """A row that its format makes unreadable: too few fields, not JSON. ``row`` counts as in `Batch`."""
 
@@ -57,7 +58,7 @@ class UnreadableRow:
         return UnreadableRow(self.row + by, self.reason, self.text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batch:
     """Some rows of one origin (a file, a partition of a topic), in order.
 

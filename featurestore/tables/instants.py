@@ -8,7 +8,6 @@ value of the same microsecond is not in the future.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -19,6 +18,7 @@ import polars as pl
 
 from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError
+from featurestore.frozen import frozen
 from featurestore.tables.batch import Mask
 from featurestore.tables.precision import micros_of
 from featurestore.tables.time_formats import guess_unit, question_of
@@ -31,7 +31,7 @@ DATES = "dates were taken as the start of their day, UTC"
 ISO = "write ISO 8601, for example 2026-03-01T12:00:00Z"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Instants:
     """The instants of a column, and what was assumed in reading them.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.tables.batch import Mask
 from featurestore.times import MAX_INSTANT, MIN_INSTANT, is_instant_layout, parse_instant
 
@@ -36,7 +36,7 @@ Ints = npt.NDArray[np.int64]
 Characters = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParsedTexts:
     """Microseconds since the epoch by position; ``valid`` is False where the text is null or not a time."""
 

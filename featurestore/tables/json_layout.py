@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NULL, STRING, Rows
 
 # An escape from \ud800 to \udfff is left to the decoder, which sees whether the other half of the pair follows.
@@ -25,7 +25,7 @@ _SPACE = r"[ \t]*"
 _MOST_NAMES = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """Values of some lines as text and as kinds (see `Batch`), by column; ``rows`` are their line numbers, from 0."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 _WORTH_IT = 20_000  # rows
@@ -34,8 +35,11 @@ def _sort_by_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFram
         if column.has_nulls():
             return frame.sort(columns)
         if column.dtype == pl.String and _repeats(column):
-            texts[name] = distinct, place = _distinct(column)
-            low, high, place = 0, len(distinct) - 1, place.cast(pl.Int64)
+            found = distinct(column, column.hash())
+            if found is None:
+                return frame.sort(columns)
+            texts[name] = found
+            low, high, place = 0, len(found[0]) - 1, found[1].cast(pl.Int64)
         elif column.dtype in (pl.Int64, pl.Int32, pl.Date) or isinstance(column.dtype, pl.Datetime):
             place = column.to_physical().cast(pl.Int64)
             low, high = int(place.min()), int(place.max())  # type: ignore[arg-type]  # of integers integers
@@ -47,11 +51,10 @@ def _sort_by_numbers(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFram
         places = places * (high - low + 1) + (place - low)
     order = places.arg_sort()
     # From one chunk each, out of which rows are gathered in a tenth of the time; no text is.
-    return pl.DataFrame(
-        texts[name][0].gather(texts[name][1].gather(order)).alias(name) if name in texts
-        else frame[name].rechunk().gather(order)
-        for name in frame.columns
-    )  # fmt: skip
+    others = frame.drop(list(texts)).rechunk()[order]
+    return others.with_columns(
+        different.gather(place.gather(order)).alias(name) for name, (different, place) in texts.items()
+    ).select(frame.columns)
 
 
 def _repeats(texts: pl.Series) -> bool:
@@ -60,11 +63,19 @@ def _repeats(texts: pl.Series) -> bool:
     return distinct < len(texts) // 2
 
 
-def _distinct(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The different texts in order, and for each text its place among them."""
-    categories = pl.Categories.random()  # of its own, so that they are numbered from 0
-    coded = texts.cast(pl.Categorical(categories))
-    met = categories.to_series()  # they last as long as ``coded``
-    order = met.arg_sort()
-    rank = pl.int_range(len(met), dtype=pl.UInt32, eager=True).gather(order.arg_sort())
-    return met.gather(order), rank.gather(coded.to_physical())
+def distinct(texts: pl.Series, hashes: pl.Series) -> tuple[pl.Series, pl.Series] | None:
+    """The different texts in order, and for each text its place among them; None where two of them have one hash.
+
+    Sorting the hashes brings equal texts together in half the time that it takes to number them by a table of texts.
+    """
+    order = hashes.arg_sort()
+    sorted_ = hashes.gather(order)
+    begins = (sorted_ != sorted_.shift(1)).fill_null(value=True)
+    different = texts.gather(order.filter(begins))
+    by_text = different.arg_sort()
+    ranks = np.empty(len(different), np.uint32)
+    ranks[by_text.to_numpy()] = np.arange(len(different), dtype=np.uint32)
+    places = np.empty(len(texts), np.uint32)
+    places[order.to_numpy()] = ranks[begins.cast(pl.UInt32).cum_sum().to_numpy() - 1]
+    different, found = different.gather(by_text), pl.Series(places)
+    return (different, found) if (different.gather(found) == texts).all() else None

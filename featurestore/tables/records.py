@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.frozen import frozen
 from featurestore.tables.batch import MAX_REJECTED, Mask, Rows, UnreadableRow
 
 LF, CR = 10, 13
@@ -26,7 +26,7 @@ Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shape:
     """How the bytes of one file are cut: its delimiter, its number of fields, and whether a lone CR ends a line.
 
@@ -42,7 +42,7 @@ class Shape:
     nul: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Records:
     """The records of some bytes: ``total`` of them, of which ``clean`` holds ``count``, all well formed.
 

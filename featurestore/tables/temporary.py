@@ -6,7 +6,6 @@ import mmap
 import tempfile
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import polars as pl
 
 from featurestore.errors import from_os_error, quoted_os_error
+from featurestore.frozen import frozen
 from featurestore.tables.identity import Place, place_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class SpilledFrames:
         return cast("pl.DataFrame", pl.from_arrow(table))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpilledFrame:
     """A frame of so many rows on disk; its columns lie in one block or in two."""
 

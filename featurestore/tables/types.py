@@ -7,17 +7,17 @@ see carry ``Datetime("us", "UTC")``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import DataType, EntityType, Scalar, StoredVersion
 
 INSTANT = pl.Datetime("us")
 INSTANT_UTC = pl.Datetime("us", "UTC")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """One data type: as sources' columns have it, as values are stored, and in the SQL of both stores."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from featurestore.dialect import UNITS, TimeFormat
+from featurestore.frozen import frozen
 from featurestore.tables.batch import Mask
 from featurestore.tables.iso8601 import (
     DAY,
@@ -118,7 +118,7 @@ def _by_format(texts: pl.Series, pattern: re.Pattern[str], *, up: bool) -> Parse
     return out
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Parts:
     """The parts of times that share a layout."""
 

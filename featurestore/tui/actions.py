@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featurestore.frozen import frozen
 from featurestore.tui import commands
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ OUTCOMES = {
 KILL_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action:
     """A command to run: its words, what it is called, and what it will do, in a sentence."""
 
@@ -38,7 +39,7 @@ class Action:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Impossible:
     """Why an action can't be done here."""
 

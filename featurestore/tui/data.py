@@ -84,7 +84,7 @@ class FeatureRow:
         return isinstance(self.entry.drift, Mapping) and bool(self.entry.drift.get("detected"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureList:
     """All features, and what can't be listed. ``code`` is the state of the code that was read."""
 
@@ -97,7 +97,7 @@ class FeatureList:
         return self.catalogue.broken
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockedPage:
     """The first features by name, of so many, to look at until all are read."""
 
@@ -105,7 +105,7 @@ class LockedPage:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureFiles:
     """What the files say of one feature, git of its versions, and the settings of the models that use it."""
 
@@ -114,7 +114,7 @@ class FeatureFiles:
     models: tuple[ModelUse, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureHistory:
     """What the stores say of one feature. ``watermark`` is the run up to which its active version is online.
 
@@ -131,7 +131,7 @@ class FeatureHistory:
     offline_inputs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRow:
     """A run as a line of the list."""
 

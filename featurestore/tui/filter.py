@@ -8,14 +8,15 @@ All terms must hold. Letters are compared without case; a field matches where an
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from featurestore.frozen import frozen
 
 BEFORE = "\0"
 """Stands before each word of a field, so that how a word begins can be found in all of them at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Term:
     """One condition. ``field`` is None for text that may stand anywhere."""
 
@@ -27,7 +28,7 @@ class Term:
         return f"{'!' if self.inverted else ''}{f'{self.field}:' if self.field else ''}{self.word}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Searchable:
     """What an item is searched by: all of its text in lower case, and the words of each field, joined by `BEFORE`."""
 

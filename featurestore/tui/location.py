@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from featurestore.frozen import frozen
 
 PlaceName = Literal["features", "feature", "diff", "drift", "runs"]
 PLACES: dict[PlaceName, str] = {
@@ -11,7 +12,7 @@ PLACES: dict[PlaceName, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Location:
     """A place with what is open in it.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from featurestore.dialect import STANDARD
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.sources.catalogue import choose_table
 from featurestore.sources.detection import Detected, detect_csv, detect_values, type_of_file
 from featurestore.sources.files import SUFFIXES, is_named, partitions_of
@@ -17,7 +18,7 @@ from featurestore.workflows.source_preview import Nowhere, sample_of
 _MOST_UP = 3  # folders up that a relative path may go
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Data:
     """The data: what people call it, what a source would be called after it, its type, and how its sample is written.
 

@@ -11,13 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, FeatureRun, Run, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, OfflineStore, RunTransaction
 from featurestore.point_in_time.entities import Entity
@@ -27,7 +27,7 @@ from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.erasure.completion import writing_turn
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeleteResult:
     """What was deleted, or would be: tombstones and withdrawn rows written, or rows erased, by feature, all versions
     together.
@@ -118,7 +118,7 @@ def delete(
     return DeleteResult(entity_type, entity, False, moment, rows, run_id)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Changes:
     """What a deletion does to a version: the (keys, computed_at) that get a tombstone, and those that are withdrawn.
 

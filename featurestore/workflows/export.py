@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import StoreError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import TOMBSTONE, WITHDRAWN, OfflineStore
 from featurestore.tables.batches import write_batches
@@ -20,7 +20,7 @@ from featurestore.workflows.references import resolve_one
 from featurestore.workflows.table_files import TableFile, check_output
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExportResult:
     """A version's history, sorted by keys, computed_at and the order of runs.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.versioning.folder import files
@@ -18,7 +18,7 @@ from featurestore.workflows.references import active_sha256, bind
 from featurestore.workflows.request_time import active_file, pinned_files, request_time_names
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Follower:
     """A version of a request-time feature that has the promoted one for an input."""
 
@@ -26,7 +26,7 @@ class Follower:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Followers:
     """What becomes of the request-time features of a promoted version.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, VersionId
 from featurestore.offline.erasing import unfinished_erasure
 from featurestore.online.contract import OnlineStore
@@ -26,7 +27,7 @@ from featurestore.workflows.request_reader import Answer, GivenRequest, RequestR
 from featurestore.workflows.request_time import request_time_names
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityValues:
     """One entity's key columns by name, and its features in the order asked."""
 
@@ -34,7 +35,7 @@ class EntityValues:
     features: tuple[ServedValue, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GetResult:
     """What is served online, one item for each entity asked for.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import Json, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, WITHDRAWN, CommittedRun, OfflineStore
 from featurestore.point_in_time.entities import Entity, parse_entity
@@ -21,7 +21,7 @@ from featurestore.workflows.references import resolve_one
 ROW_BYTES = 1_400  # of a value, in Python and as JSON
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryValue:
     """One row of history. Instants are microseconds.
 
@@ -38,7 +38,7 @@ class HistoryValue:
     known_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryResult:
     """The stored values of an entity, oldest first, each correction after what it corrects."""
 

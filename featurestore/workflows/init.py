@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.config import FILE
 from featurestore.errors import StoreError, UsageError, os_reason
+from featurestore.frozen import frozen
 
 if TYPE_CHECKING:
     from featurestore.workflows.init_from import Ask, Proposal, Wishes
@@ -56,7 +56,7 @@ EXAMPLE = '''\
 '''
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InitResult:
     """The files that were written, and those that existed and were left alone (paths below the root)."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from shlex import quote
@@ -18,6 +18,7 @@ import polars as pl
 from featurestore.config import RESERVED_KEYS
 from featurestore.dialect import Dialect, TimeFormat
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, Scalar
 from featurestore.sources.catalogue import tables_of
 from featurestore.sources.detection import (
@@ -44,7 +45,7 @@ _SERVER = re.compile(r"postgres(ql)?://|\$\{\w+\}$")
 _WHY_ID = {True: "the table's primary key", False: "tells one row from another"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wishes:
     """What the caller says of the data; None and empty where a sample has to tell.
 
@@ -61,7 +62,7 @@ class Wishes:
     formats: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proposal:
     """A project as text, and what to say of it: facts that were found, and what had to be assumed."""
 
@@ -71,7 +72,7 @@ class Proposal:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Column:
     """A column of the data: its name in the project and in the file, its type, and its values in the sample."""
 

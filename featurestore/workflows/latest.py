@@ -17,6 +17,7 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.columns.files import ColumnsLostError
 from featurestore.offline.contract import VALUE, OfflineStore
@@ -45,7 +46,7 @@ from featurestore.workflows.partitions import key_ranges
 from featurestore.workflows.table_files import TableFile, check_output
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LatestFeature:
     """One column of the result. ``nulls`` counts the entities without a value; ``known_by`` is that of a join."""
 
@@ -57,7 +58,7 @@ class LatestFeature:
     known_by: KnownBy = "run"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LatestResult:
     """Everybody as of ``at`` (µs): ``entities`` rows of the entity's keys and the features, sorted by the keys.
 
@@ -161,7 +162,7 @@ def _check_types(declared: EntityType, features: Sequence[ResolvedFeature]) -> E
     return features[0].version.entity_type if features else declared
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """A partition that was searched: its history, which entities have a row, and the rows that answer them."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, EntityType, Scalar, Source
 from featurestore.registry.discovery import discover
 from featurestore.sources.pinned_types import read_pins
@@ -15,7 +15,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.templates import HEAD, TemplateFeature, features_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewFeature:
     """The file that holds the feature, below the project's root, and its text."""
 

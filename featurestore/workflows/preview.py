@@ -6,13 +6,13 @@ The old code comes from its version file, the rows from today's source.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.drift.statistics import describe
 from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
+from featurestore.frozen import frozen
 from featurestore.model import Json, Problem, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -26,7 +26,7 @@ from featurestore.workflows.plan import VersionPlan
 from featurestore.workflows.scratch import trial
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preview:
     """How one feature's values would change.
 

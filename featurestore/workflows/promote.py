@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError, VersionFileError, os_reason
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import OnlineStore
@@ -20,7 +19,7 @@ from featurestore.workflows.request_time import active_file, check_computable
 from featurestore.workflows.sync import refuse_retired, sync
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PromoteResult:
     """What was active before (None: nothing), what is now, and how many values were written online for it.
 

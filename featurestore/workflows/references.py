@@ -7,11 +7,12 @@ An age limit is what the declaration says today, whatever it was when the versio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, NoVersionError, UsageError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import AuditLog, OfflineStore
 from featurestore.registry.discovery import discover, unknown_feature
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reference:
     """A reference as it was typed, and the version it stands for.
 

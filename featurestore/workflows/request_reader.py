@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from featurestore.arguments import REQUEST_TIME
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError, did_you_mean
 from featurestore.evaluation.request_fields import FieldValue, from_text, from_value
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, Scalar
 from featurestore.online.format import OnlineValue
 from featurestore.online.tables import Pointers
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GivenRequest:
     """The fields of a request by name: one mapping for all entities, or one for each.
 
@@ -84,7 +84,7 @@ def given_request(request: object, count: int) -> GivenRequest | None:
     return GivenRequest(rows)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """A version of a request-time feature with the references to the versions of its inputs that are online.
 
@@ -103,7 +103,7 @@ class Loaded:
         return self.computation.feature.request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The features of each entity, in the order asked; ``loaded`` are the request-time features among them.
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import RejectedRow, Run
 from featurestore.offline.contract import AuditLog, OfflineStore
 from featurestore.registry.discovery import discover, unknown_feature
@@ -15,7 +14,7 @@ from featurestore.versioning.folder.files import all_versions
 STATUSES = ("ok", "partial", "failed")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunDetail:
     """One run and the rows that it rejected."""
 

@@ -6,7 +6,6 @@ Reads the beginning only, and writes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +14,7 @@ from featurestore import times
 from featurestore.config import MEMORY, Project
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.registry.discovery import discover
 from featurestore.regular import in_home
@@ -33,7 +33,7 @@ LOOKED_AT = 10_000  # rows
 FUTURE_TOLERANCE = 5 * 60 * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreviewColumn:
     """One column: its name, and in the file if that is another; its type, where that comes from, how times are written.
 
@@ -48,7 +48,7 @@ class PreviewColumn:
     written: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourcePreview:
     """What would be read. ``source`` is the declared one, or the one that was detected.
 
@@ -68,7 +68,7 @@ class SourcePreview:
     questions: tuple[Question, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nowhere:
     """The folders of no project: nothing is pinned, nothing is stored."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.model import Json, StoredVersion
 from featurestore.offline.contract import VALUE, OfflineStore
 from featurestore.workflows.drift.timeline import Point, find_point, points_of
@@ -15,7 +15,7 @@ MOST_ROWS = 5_000_000  # of a history that is described as a whole
 ROW_BYTES = 400  # of one of them, where keys and values are texts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatsResult:
     """The run whose statistics are shown, and the points of the timeline, oldest first.
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
 from featurestore.model import FeatureRun, Json, Run, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.open import open_online
@@ -26,7 +26,7 @@ from featurestore.workflows.refused_snapshots import NEWEST_RUNS, refused_snapsh
 """How many runs are looked at. What was last taken before them is known from the summary."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureState:
     """One feature. Instants and ages are microseconds.
 
@@ -52,7 +52,7 @@ class FeatureState:
         return self.drift is not None and bool(self.drift.get("detected"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProjectState:
     """All features, worst first, problems that are not those of one feature, and warnings."""
 
@@ -211,7 +211,7 @@ def online_watermarks(project: Project) -> dict[VersionId, int]:
         return {version: marker.run_seq for version, marker in OnlineTables(store).markers().versions.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Online:
     """How far the online store has each version that it serves, the first run of whose values these are, and what it
     has lost.

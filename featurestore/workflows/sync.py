@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from featurestore import times
@@ -19,6 +19,7 @@ from featurestore.errors import (
     UsageError,
     VersionFileError,
 )
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.open import open_offline
@@ -38,7 +39,7 @@ from featurestore.workflows.request_time import active_file, is_request_time
 Mode = Literal["full", "incremental"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncedFeature:
     """What a sync did with one feature. ``watermark`` is the run up to which its values are online."""
 
@@ -49,7 +50,7 @@ class SyncedFeature:
     watermark: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncResult:
     """What a sync did, or would do with ``dry_run``.
 
@@ -78,7 +79,7 @@ class SyncResult:
         return 3 if self.refused or self.unrepaired else 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncRound:
     """One round of a repeated sync, ended at ``at`` (µs since 1970): its result, or the error that it failed with."""
 

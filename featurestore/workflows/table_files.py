@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.tables.files import FORMATS, Format, format_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TableFile:
     """A table in a file or an open stream.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from unicodedata import normalize
 
+from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Scalar
 
 HEAD = '''"""Features: decorated functions. Every .py file in this folder is searched for them."""
@@ -27,7 +27,7 @@ def {name}() -> pl.Expr:
 _TOGETHER = {"int": "max", "float": "mean", "string": "max", "bool": "any"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TemplateFeature:
     """A feature as text: its name, data type, one line for people, and the expression."""
 

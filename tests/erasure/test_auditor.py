@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from featurestore.config import load_project
 from featurestore.drift.sample import unpack_sample
 from featurestore.offline.open import open_offline
+from featurestore.offline.postgres import packed
+from featurestore.workflows.erasure.kept import kept_naming
 from featurestore.workflows.ingest.taken import read_taken
 from tests.conftest import Folder
-from tests.erasure.contents import naming
+from tests.erasure.contents import naming_in
 from tests.erasure.test_killed import HEADER, LATER, MINE, NEEDLES, TOML, WHO
+from tests.erasure.test_servers import PACKED, url_of
+from tests.services_postgres import PostgresServer
 
 FEATURES = """
 import polars as pl
@@ -53,11 +59,28 @@ def left_in(root: Path) -> list[str]:
     files = [path for path in (root / ".featurestore").rglob("*") if path.is_file()]
     found = [f"{path.name}: {needle!r}" for path in files for needle in NEEDLES if needle in path.read_bytes()]
     found += [path.name for path in files for needle in NEEDLES if needle.decode() in path.name]
-    return found + naming(root / ".featurestore" / "history.duckdb", NEEDLES)
+    return found + naming_in(root, NEEDLES)
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def anywhere(
+    folder: Folder, request: pytest.FixtureRequest, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Folder]:
+    """An empty folder, whose history will be in a file of it or in a database of its own."""
+    if request.param == "duckdb":
+        yield folder
+        return
+    postgres.run("CREATE DATABASE audited")
+    monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", url_of(postgres, "audited"))
+    for name, value in PACKED.items():
+        monkeypatch.setattr(packed, name, value)
+    yield folder
+    postgres.run("DROP DATABASE audited WITH (FORCE)")
 
 
 @pytest.fixture
-def one_file(folder: Folder) -> Folder:
+def one_file(anywhere: Folder) -> Folder:
+    folder = anywhere
     folder.write({"featurestore.toml": TOML, "features/f.py": FEATURES})
     (folder.root / "visits.csv").write_text(OTHERS + MINE)
     folder.run("ingest", code=3)
@@ -125,7 +148,8 @@ def test_files_that_were_called_after_it_have_another_name_in_the_history(one_fi
     assert {item["rows_written"] for item in one_file.features("--full").values()} == {0}
 
 
-def test_rows_that_were_only_tried_go(folder: Folder) -> None:
+def test_rows_that_were_only_tried_go(anywhere: Folder) -> None:
+    folder = anywhere
     folder.write({"featurestore.toml": TOML, "features/f.py": FEATURES})
     (folder.root / "visits.csv").write_text(OTHERS + MINE.splitlines(keepends=True)[0])
     folder.run("ingest", "--dry-run")
@@ -164,11 +188,11 @@ def test_errors_of_features_of_others_that_read_its_rows_go(one_file: Folder) ->
     assert "quixotic" in one_file.features(code=3)["most"]["error"]["message"]
     forget(one_file)
     one_file.run(*ERASE)
-    fields = naming(one_file.root / ".featurestore" / "history.duckdb", NEEDLES)
-    assert [each for each in fields if each.startswith("run_features.error")] == []
+    assert [each for each in naming_in(one_file.root, NEEDLES) if "run_features.error" in each] == []
 
 
-def test_rows_that_write_its_number_in_another_way_go(folder: Folder) -> None:
+def test_rows_that_write_its_number_in_another_way_go(anywhere: Folder) -> None:
+    folder = anywhere
     folder.write({"featurestore.toml": TOML.replace('patient_id = "string"', 'patient_id = "int"'),
                   "features/f.py": FEATURES})  # fmt: skip
     rest = "1,2024-01-01T00:00:00Z,1,word\n"
@@ -178,3 +202,17 @@ def test_rows_that_write_its_number_in_another_way_go(folder: Folder) -> None:
     (folder.root / "visits.csv").write_text(HEADER + rest)
     folder.run("delete", "patient", "7", "--erase", "--yes")
     assert left_in(folder.root) == []
+
+
+def test_of_kept_rows_only_the_columns_of_its_keys_are_read(one_file: Folder) -> None:
+    (kept,) = (one_file.root / ".featurestore" / "rows").rglob("*.parquet")
+    rows = pl.read_parquet(kept)
+    words = [b"a word of others"] * rows.height
+    rows.with_columns(pl.Series("word", words).cast(pl.String)).write_parquet(kept, compression="uncompressed")
+    kept.write_bytes(kept.read_bytes().replace(words[0], b"\xff" * len(words[0])))  # which can't be read
+    with pytest.raises(pl.exceptions.PolarsError):
+        pl.read_parquet(kept)
+    project = load_project(one_file.root)
+    patient = project.entity_types["patient"]
+    assert kept_naming(project, patient, {"patient_id": WHO})
+    assert not kept_naming(project, patient, {"patient_id": "nobody"})

@@ -1,4 +1,4 @@
-"""The same on servers: no byte in a file of PostgreSQL's tables, nor in Redis, after a kill and the next command."""
+"""The same on servers: no byte in a file of PostgreSQL's tables, no field, nothing in Redis, after the next command."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle
 
+import psycopg
 import pytest
 import redis
 
 from featurestore.offline.audit_log import SqlRun
-from featurestore.offline.postgres import purging
+from featurestore.offline.postgres import packed, purging
 from featurestore.postgres.address import parse
 from featurestore.postgres.connection import Connection
 from featurestore.postgres.connection import Server as Database
 from featurestore.workflows.erasure import completion
 from tests.conftest import Folder
+from tests.erasure.contents import naming_on_server
 from tests.erasure.killing import Killer, line_in
 from tests.erasure.test_killed import NEEDLES, NEXT, PARTS, WHO, leave_traces, left_in
 from tests.services import Server, new_server, serve
 from tests.services_postgres import PostgresServer
 
+PACKED = {"LEAST_ROWS": 1}  # rows of a history are packed once more, as those of a large one are
+
 
 @pytest.fixture
 def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    with Killer(tmp_path_factory.mktemp("killer")) as started:
+    with Killer(tmp_path_factory.mktemp("killer"), settings={packed.__name__: PACKED}) as started:
         yield started
 
 
@@ -43,11 +47,11 @@ def bytes_of(client: redis.Redis) -> dict[bytes, bytes]:
 
 
 def left_on(postgres: PostgresServer, database: str, client: redis.Redis) -> list[str]:
-    """What is left on the servers: in any file of the database, in any key or value."""
+    """What is left on the servers: in any file of the database, any field of its tables, any key or value."""
     postgres.run("CHECKPOINT")
     (found,) = postgres.sql(f"SELECT oid FROM pg_database WHERE datname = '{database}'")
     files = [path for path in (postgres.folder / "data" / "base" / str(found["oid"])).rglob("*") if path.is_file()]
-    left = []
+    left = naming_on_server(url_of(postgres, database), NEEDLES)
     for path in files:
         with suppress(FileNotFoundError):  # the server removes and renames files at any time
             left += [f"{path.name}: {needle!r}" for needle in NEEDLES if needle in path.read_bytes()]
@@ -144,8 +148,21 @@ def shared(folder: Folder, own_postgres: PostgresServer, valkey: Server, monkeyp
     own_postgres.run("CREATE DATABASE base")
     monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", url_of(own_postgres, "base"))
     monkeypatch.setenv("FEATURESTORE_ONLINE_URL", valkey.url)
+    for name, value in PACKED.items():
+        monkeypatch.setattr(packed, name, value)
     leave_traces(folder)
     return folder
+
+
+def test_the_traces_are_everywhere_before(shared: Folder, own_postgres: PostgresServer) -> None:
+    with psycopg.connect(url_of(own_postgres, "base")) as connection:
+        connection.execute("ANALYZE")
+        connection.execute("SELECT lo_from_bytea(0, 'a quixotic object')")
+        connection.commit()
+    found = {entry.partition(".")[0] for entry in naming_on_server(url_of(own_postgres, "base"), NEEDLES)}
+    assert {name for name in found if not name.startswith("h_")} == {
+        "label_files", "packed_rows", "pg_largeobject", "pg_statistic", "rejected", "run_features", "samples",
+    }  # fmt: skip
 
 
 def test_an_erasure_that_is_killed_is_completed_by_the_next_command(

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from featurestore.config import load_project
 from featurestore.offline.open import open_offline
+from tests.erasure.contents import naming_in
+from tests.erasure.test_servers import url_of
 from tests.kafka.conftest import Shop
+from tests.services_postgres import PostgresServer
 
 
 def raw_bytes(shop: Shop, folder: Path) -> bytes:
@@ -21,12 +26,20 @@ def raw_bytes(shop: Shop, folder: Path) -> bytes:
     return found
 
 
-def test_an_erased_entity_is_in_no_raw_record_and_does_not_come_back(shop: Shop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["duckdb", "postgresql"])
+def test_an_erased_entity_is_in_no_raw_record_and_does_not_come_back(
+    shop: Shop, tmp_path: Path, kind: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "postgresql":
+        postgres.run("CREATE DATABASE of_topics")
+        monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", url_of(postgres, "of_topics"))
     shop.send(("quixotic", 1, 10), ("b", 1, 5), ("quixotic", 2, 20))
     shop.kafka.send(shop.topic, ["{quixotic", None], keys=[None, "quixotic"])
     shop.folder.features(code=3)
     assert raw_bytes(shop, tmp_path).count(b"quixotic") == 4
+    assert any("raw_parts.bytes" in field for field in naming_in(shop.folder.root, [b"quixotic"]))
     shop.folder.run("delete", "customer", "quixotic", "--erase", "--yes")
+    assert naming_in(shop.folder.root, [b"quixotic"]) == []
     assert raw_bytes(shop, tmp_path).count(b"quixotic") == 0
     shop.send(("b", 2, 7))
     shop.folder.features()

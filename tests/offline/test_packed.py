@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -131,8 +132,10 @@ def test_what_is_erased_is_in_no_part_nor_file(
 ) -> None:
     # Compressed, a text could not be found in a file in any case.
     monkeypatch.setattr(packed, "COMPRESSION", "uncompressed")
+    monkeypatch.setattr(packed, "PART_ROWS", 1_000)  # what is erased lies beside rows that stay
     of, store, needle = version("string"), PostgresStore(project), "who-shall-be-forgotten"
-    learn(store, of, [("a", 0, "x"), (needle, 0, f"{needle}'s value"), ("b", 1, "y")], "r1")
+    others = [(f"one of the others, {n}", n, f"a value of one of the others, {n}") for n in range(99)]
+    learn(store, of, [*others, (needle, 0, f"{needle}'s value")], "r1")
     learn(store, of, [(needle, 3, "z")], "r2")
     data = postgres.folder / "data" / "base"
 
@@ -143,9 +146,28 @@ def test_what_is_erased_is_in_no_part_nor_file(
     assert has_needle()
     do(store, "r3", lambda run: run.erase(of, pl.DataFrame({"patient_id": [needle]})))
     assert is_same(store, of)
-    assert count_packed(postgres, project, of) == 2, "the others stay packed"
+    assert count_packed(postgres, project, of) == 99, "the others stay packed"
     assert store.purge() is None
     assert not has_needle()
+
+
+def test_nor_in_a_part_of_others_that_an_earlier_release_wrote(
+    postgres: PostgresServer, project: Project, pack_all: None
+) -> None:
+    of, store, needle = version("string"), PostgresStore(project), "who-shall-be-forgotten"
+    learn(store, of, [("one of the others", 0, "a value of one of the others")], "r1")
+    table, part = f'"fs_{project.name}".packed_rows', io.BytesIO()
+    (found,) = postgres.sql(f"SELECT bytes FROM {table}")
+    rows, row = pl.read_ipc(io.BytesIO(found["bytes"])), {"patient_id": [needle], "value": [needle]}
+    both = pl.concat([rows, rows.with_columns(pl.Series(name, one) for name, one in row.items())], rechunk=True)
+    both.filter(pl.col("patient_id") != needle).write_ipc(part, compression="uncompressed")
+    assert needle.encode() in part.getvalue()
+    postgres.run(f"UPDATE {table} SET bytes = '\\x{part.getvalue().hex()}'")
+    assert is_same(store, of)
+    do(store, "r2", lambda run: run.erase(of, pl.DataFrame({"patient_id": [needle]})))
+    (found,) = postgres.sql(f"SELECT bytes FROM {table}")
+    assert needle.encode() not in found["bytes"]
+    assert is_same(store, of)
 
 
 def test_parts_follow_a_version_that_is_renamed_or_dropped(

@@ -36,6 +36,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.atomic import flush_folder
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import HistoryMark
 from featurestore.point_in_time.kernel import Flat, SortedHistory, Values
@@ -61,7 +62,7 @@ class ColumnsLostError(Exception):
     """A file of the columns is gone or damaged. They count as missing then."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Partition:
     """Some of a version's entities with all their rows, in files that are opened when asked for.
 
@@ -112,7 +113,7 @@ class Partition:
         return array
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SortedColumns:
     """A version's whole history as of its mark.
 

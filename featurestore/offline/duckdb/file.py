@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import later_name, table_name
@@ -21,7 +21,7 @@ WAITING = 64_000_000  # bytes of rows that may be under way
 _BESIDE = {11: "ALTER TABLE versions ADD COLUMN together TEXT;"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Table:
     """What a version's history is like: whether rows have known times, and the table with its first rows, if any."""
 

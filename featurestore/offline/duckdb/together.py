@@ -15,6 +15,7 @@ from functools import partial
 import duckdb
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import VALUE, Part
@@ -33,7 +34,7 @@ ROW_GROUP = 122_880  # rows, that DuckDB compresses together
 OF_RUN = " USING COMPRESSION rle"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Piece:
     """Some rows of a version. ``common`` is the same for those that have the very same keys and times."""
 

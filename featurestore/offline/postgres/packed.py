@@ -6,7 +6,9 @@ network. Parts are derived from what a run adds to a history table, in the run's
 how many rows of which runs a part has; only runs of which a history table has exactly as many are read from parts.
 
 A part is an Arrow file (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format) of the columns of
-`History.scan`, compressed with LZ4. From the first large addition on, whatever a version learns is packed.
+`History.scan`, compressed with LZ4. Its texts lie one after another: in Arrow's newer layout, of views, they lie in
+buffers that rows which are not among its own may share, so that what was erased of those would stay. From the first
+large addition on, whatever a version learns is packed.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Literal
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.offline.postgres.tables import has_table
 from featurestore.offline.sql import literal
 from featurestore.postgres.connection import Connection
@@ -60,7 +63,7 @@ class Packing:
         self._frames, self._rows, self._begun = [], 0, True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PackedRuns:
     """Which runs of a history table can be read from parts, and which must be read from the table."""
 
@@ -122,7 +125,7 @@ def erase_packed(connection: Connection, table: str, entities: pl.DataFrame) -> 
         (packed,) = connection.query(f"SELECT bytes FROM {TABLE} {where}").row(0)
         rows = _unpack(packed)
         left = rows.join(entities, on=entities.columns, how="anti", maintain_order="left")
-        if left.height < rows.height:
+        if left.height < rows.height or _has_views(packed):
             connection.execute(f"DELETE FROM {TABLE} {where}")
             if left.height:
                 _insert(connection, table, left)
@@ -147,7 +150,7 @@ def _has_parts(connection: Connection, table: str) -> bool:
 
 def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
     packed = io.BytesIO()
-    rows.write_ipc(packed, compression=COMPRESSION)
+    rows.write_ipc(packed, compression=COMPRESSION, compat_level=pl.CompatLevel.oldest())
     counts = rows.group_by("run_seq").len().sort("run_seq")
     row = {
         "table_name": [table],
@@ -156,6 +159,13 @@ def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
         "bytes": [packed.getvalue()],
     }
     connection.copy(TABLE, pl.DataFrame(row))
+
+
+def _has_views(packed: bytes) -> bool:
+    """Whether a part was written by an earlier release, whose buffers may hold texts of other rows."""
+    import pyarrow as pa
+
+    return "_view" in str(pa.ipc.open_file(packed).schema.types)
 
 
 def _unpack(packed: bytes) -> pl.DataFrame:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import hiredis
 from redis import exceptions as redis_errors
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
+from featurestore.frozen import frozen
 from featurestore.online.contract import RefusedError
 
 _TRANSIENT = (
@@ -62,7 +62,7 @@ def note_written(exc: redis_errors.RedisError, written: int) -> None:
     exc.written = written  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cause:
     """A known error: the codes or classes by which to recognise it, what to report and what to advise."""
 

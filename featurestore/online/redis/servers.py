@@ -14,7 +14,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import hiredis
@@ -22,6 +21,7 @@ from redis import exceptions as redis_errors
 from redis.connection import ConnectionPool
 from redis.crc import key_slot
 
+from featurestore.frozen import frozen
 from featurestore.hosts import name_server
 from featurestore.online.redis import answers
 from featurestore.online.redis.errors import error_of, is_transient, reply_error
@@ -36,7 +36,7 @@ _PING = b"*1\r\n$4\r\nPING\r\n"
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retries:
     """How often an exchange is tried again, and how many seconds to wait before the first time; then twice as long."""
 
@@ -136,7 +136,7 @@ class RedisNode:
                 self._idle.pop().close()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlotMap:
     """Which node owns which slots: each owner has the slots from its start up to the next start."""
 

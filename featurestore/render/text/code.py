@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 
 from rich.cells import cell_len
@@ -13,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from featurestore.frozen import frozen
 from featurestore.render.text.style import line
 from featurestore.render.unified import CONTEXT
 
@@ -22,7 +22,7 @@ REMOVED, ADDED, REMOVED_WORD, ADDED_WORD = "red", "green", "reverse red", "rever
 Row = tuple[int | None, Text, int | None, Text]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeComparison:
     """The sections that differ: side by side from 116 columns on, one above the other where there are fewer.
 

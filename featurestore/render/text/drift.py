@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from featurestore.frozen import frozen
 from featurestore.render.charts import LINE, columns, spark
 from featurestore.render.text.style import BAD, DIM, GOOD, NAME, WARN, line
 from featurestore.render.text.table import Column, table
@@ -109,7 +109,7 @@ def points_table(points: Sequence[Point]) -> RenderableType:
     return Group(table(columns, rows), *_previous_versions(points))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scores:
     """The score of each run as a vertical bar, with the threshold across; the newest that there is room for.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from featurestore.frozen import frozen
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, FittedTable, Kind, table
 from featurestore.render.words import plural
@@ -41,7 +40,7 @@ def preview_page(preview: SourcePreview) -> RenderableType:
     return Group(*parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sample:
     """Rows of a source, and the names of the columns that don't fit beside the others."""
 

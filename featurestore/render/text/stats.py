@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from featurestore.frozen import frozen
 from featurestore.render.charts import bar, spark
 from featurestore.render.distribution import bars, counts, moments
 from featurestore.render.text.drift import points_table, verdict_with_score
@@ -43,7 +43,7 @@ def _held(result: StatsResult) -> list[RenderableType]:
     return [Text("held now\n", style=DIM), Numbers(tuple(counts(result.held)), tuple(moments(result.held)))]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Numbers:
     """Counts, and the moments: side by side where there is room, else a line each."""
 
@@ -60,7 +60,7 @@ class Numbers:
             yield table([Column(name, "number") for name, _ in self.moments], [[value for _, value in self.moments]])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeanLine:
     """The mean of each run as a sparkline between the first and the last: as many of the newest as fit."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -18,6 +18,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.text import Text
 
+from featurestore.frozen import frozen
 from featurestore.render.printable import printable
 from featurestore.render.text.style import line
 
@@ -37,7 +38,7 @@ MOST_SHOWN = 10_000  # characters of a cell: to fold a text of 30 MB takes minut
 NUMERIC = re.compile(r"–|null|deleted|-?[\d,]+(\.\d+)?(e[-+]\d+)?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A column and what becomes of it where there is little room.
 
@@ -52,7 +53,7 @@ class Column:
     spare: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FittedTable:
     """A table that is laid out for the width it is drawn on."""
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from featurestore.dialect import ISO_8601, STANDARD, Dialect, TimeFormat
+from featurestore.frozen import frozen
 from featurestore.model import Scalar
 from featurestore.tables.batch import Mask
 
 EXACT_FLOAT = 1 << 53  # from here on a float may stand for another integer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ColumnType:
     """The type that a column is to have.
 
@@ -30,7 +29,7 @@ class ColumnType:
     times: TimeFormat = ISO_8601
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cast:
     """A column in its new type, null where ``misfits`` is True. ``naive`` says that a time had no zone."""
 

@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from featurestore.errors import ConfigError, SourceError
+from featurestore.frozen import frozen
 from featurestore.hosts import name_server
 from featurestore.sources.kafka.decoding import Decode, Decoded, Keys, ReadKeys
 from featurestore.sources.kafka.settings import KafkaSettings, read_schema, read_secret
@@ -72,7 +73,7 @@ def _schema(fastavro: Any, root: Path, source: str, name: str, path: str) -> Any
         raise ConfigError(f"sources.{source}.{name} is not an Avro schema: {exc}", where="featurestore.toml") from None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wrong:
     """Why bytes can't be read."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 
 from featurestore.errors import SourceError
+from featurestore.frozen import frozen
 from featurestore.sources.kafka.settings import TEXT, KafkaSettings
 from featurestore.tables.batch import MAX_REJECTED, STRING, Batch, Rows, UnreadableRow
 from featurestore.tables.json_texts import read_objects, without
@@ -38,7 +39,7 @@ ReadKeys: TypeAlias = Callable[[pl.Series], "Keys"]
 """Reads the keys of records, some of which may be null."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keys:
     """Keys as text, null where a record has none or one that can't be read: ``wrong`` says why, by its place."""
 
@@ -46,7 +47,7 @@ class Keys:
     wrong: Mapping[int, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decoded:
     """The rows of some payloads: ``at`` are their places among these, ``wrong`` says why others are none."""
 

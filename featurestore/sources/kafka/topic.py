@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from featurestore.errors import ConfigError, SourceError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.kafka.settings import CLIENT, KafkaSettings, client_settings
 
@@ -37,7 +38,7 @@ _GONE = ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE")
 _UNKNOWN_SETTING = re.compile(r'No such configuration property: "(.+)"')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     """The offsets of a partition: the first that is there, the last stable one, and the one after the last."""
 
@@ -46,7 +47,7 @@ class Range:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Topic:
     """A topic at one moment. ``id`` is None where the broker has no ids, ``cluster`` where it does not say."""
 

@@ -7,13 +7,13 @@ for (an infinite time, an array of arrays), its row is found here and given as o
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from featurestore.errors import SourceError
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.databases import quoted
 from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, bits, texts
@@ -36,7 +36,7 @@ FIRST = {pl.Datetime: -210_866_803_200_000_000, pl.Date: -2_440_588}
 _DIMENSIONS = "featurestore dimensions of "
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerType:
     """A type as the server describes it. ``kind`` is pg_type's: b for a base type, e for an enum, and others.
 
@@ -50,7 +50,7 @@ class ServerType:
     scale: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A column of a table or a query."""
 

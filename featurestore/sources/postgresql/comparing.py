@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+
+from featurestore.frozen import frozen
 
 _KEY, _ROW = ["key", "other key"], ["row", "other row"]
 _TIMES = "times"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """``new`` says of each row that came whether it is new. Of a reading of everything, ``unmoved`` counts those whose
     row was another with the same value of the cursor, ``gone`` the rows that are held and did not come.

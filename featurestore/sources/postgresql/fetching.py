@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ import polars as pl
 
 from featurestore import times
 from featurestore.errors import SourceError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.progress import Progress
 from featurestore.sources.contract import Cursor, Fetched, Finding, Held, ProjectFolders, RawPart
@@ -43,7 +43,7 @@ _KINDS: Mapping[str, Literal["instant", "local", "day", "number"]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """What is read in a snapshot. ``rows`` stand after FROM; ``keys`` tell one row from another (none: nothing does).
 
@@ -65,7 +65,7 @@ class Table:
         return _KINDS[self.cursor.type.name]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The rows that came, with those of them that are new, and how far the reading came (None: no further)."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rich.text import Text
 
+from featurestore.frozen import frozen
 from featurestore.model import Problem
 from featurestore.render.printable import one_line
 from featurestore.render.words import instant
@@ -18,7 +19,7 @@ from featurestore.workflows.diff import WORKTREE
 from featurestore.workflows.version_commits import VersionCommit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionRow:
     """A version, or with ``number`` None the working tree's code. ``before`` is what ``diff`` compares it with."""
 

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 from rich.cells import cell_len
 from rich.text import Text
 
+from featurestore.frozen import frozen
+
 Item = TypeVar("Item")
 GAP = 2
 MEASURED = 2_000
@@ -36,7 +38,7 @@ class Column(Generic[Item]):
     cut_middle: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fitted(Generic[Item]):
     """The columns that are shown, each with its width; ``at`` are their places among all columns."""
 

@@ -15,12 +15,13 @@ import stat
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from featurestore import times
 from featurestore.errors import DamagedError, NewerFormatError, UsageError, from_os_error
+from featurestore.frozen import frozen
 from featurestore.progress import SILENT, Progress
 from featurestore.regular import DERIVED
 
@@ -39,7 +40,7 @@ _BLOCK = 1 << 20
 _COPY = "use another copy of it, or an older backup"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """A file in the archive: its bytes, and the rows that they hold where it is a table."""
 

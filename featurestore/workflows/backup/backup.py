@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from featurestore import __version__, times
 from featurestore.atomic import replace_atomically
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, from_os_error
+from featurestore.frozen import frozen
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.copies import Copies, StoreState
 from featurestore.offline.ownership import read_project_id
@@ -23,7 +23,7 @@ from featurestore.workflows.backup.files import VERSIONS, add_rows, version_file
 from featurestore.workflows.backup.tables import table_member
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackupResult:
     """What a backup holds, or would hold.
 
@@ -140,7 +140,7 @@ def _check_place(path: Path) -> None:
         raise UsageError("there is no such folder", where=str(path.parent), hint="make it, or name another file")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Older:
     content: str
     made_at: int

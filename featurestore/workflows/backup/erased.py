@@ -7,11 +7,11 @@ that an entity of which the backup has rows of a version, and the history here n
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
 from featurestore import times
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Run, StoredVersion
 from featurestore.offline.audit_rows import coming_name, table_name
 from featurestore.offline.contract import OfflineStore
@@ -24,7 +24,7 @@ from featurestore.workflows.erasure.erase import ERASED
 ENTITIES = 200_000  # that are looked up at once
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErasedEntity:
     """An entity that was erased since: its type, and its keys in their order."""
 
@@ -32,7 +32,7 @@ class ErasedEntity:
     keys: tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErasedSince:
     """What was erased since a backup: by which runs, which entities, and of which features the whole history."""
 

@@ -10,13 +10,13 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from featurestore.atomic import replace_atomically, write_atomically
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, from_os_error
+from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.ownership import FILE as PROJECT_ID
@@ -32,7 +32,7 @@ _KEPT_FILE = re.compile(r"[0-9a-f]{32}\.parquet")
 _LONGEST = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionFiles:
     """The version files of a backup beside those of a project: which ones it lacks, and which ones differ.
 

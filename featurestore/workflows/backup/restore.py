@@ -10,7 +10,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from featurestore import times
 from featurestore.atomic import together
 from featurestore.config import Project
 from featurestore.errors import DamagedError, FeatureStoreError, UsageError, from_os_error
+from featurestore.frozen import frozen
 from featurestore.locking import prepare_state, write_lock
 from featurestore.model import EntityType, Key
 from featurestore.offline import schema
@@ -37,7 +38,7 @@ from featurestore.workflows.erasure.erase import erase
 from featurestore.workflows.summaries import summarize
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackedUp:
     """What a backup says of itself. Instants are microseconds."""
 
@@ -53,7 +54,7 @@ class BackedUp:
     numbers: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RestoreResult:
     """What was restored, or would be. ``changed`` is False where all of it was there already.
 
@@ -79,7 +80,7 @@ class RestoreResult:
         return 3 if self.left else 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Here:
     """What a project has before: the state of its history (None: there is none, or it can't be read, for a reason)."""
 

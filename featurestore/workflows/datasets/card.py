@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
 from featurestore.workflows.datasets.rebuild import find_dataset
 from featurestore.workflows.lives import locked_metadata, read_lives
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CardFeature:
     """A column of a data set, with what the project says of the feature today: empty where nothing is known."""
 
@@ -20,7 +19,7 @@ class CardFeature:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Card:
     """A data set with the features that it is made of."""
 

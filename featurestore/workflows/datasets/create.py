@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 
 import polars as pl
@@ -13,6 +13,7 @@ import polars as pl
 from featurestore import __version__, times
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.offline.contract import (
     DataSet,
     DataSetEntity,
@@ -30,7 +31,7 @@ from featurestore.workflows.table_files import TableFile
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewDataSet:
     """The data set that a join's result becomes.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import polars as pl
 
 from featurestore.dialect import STANDARD, Dialect, dialect_of
 from featurestore.errors import SourceError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.point_in_time.labels import read_entities
@@ -22,7 +22,7 @@ CHUNK_BYTES = 4 << 20  # read from a file at a time
 _BATCH_ROWS = 200_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelFile:
     """The bytes that labels are read from: an open file, its name as typed, its format and its hash.
 

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +16,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.dialect import dialect_of
 from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean, os_reason
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import DataSet, DataSetFeature, DataSetInput, OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -33,7 +34,7 @@ from featurestore.workflows.request_time import BoundVersion
 from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RebuildResult:
     """A data set made again. ``reasons`` say what is known of a difference; empty where the content is the same."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from featurestore import times
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import Baseline, OfflineStore
 from featurestore.registry.discovery import discover
@@ -16,7 +15,7 @@ from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.references import resolve_one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BaselineResult:
     """The reference from now on, and whether it has changed. ``run`` is None for a rolling one."""
 

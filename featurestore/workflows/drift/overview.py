@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from featurestore.config import Project
 from featurestore.errors import UsageError, VersionFileError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.workflows.drift.timeline import Point, points_in
@@ -14,7 +14,7 @@ from featurestore.workflows.lives import read_lives
 from featurestore.workflows.references import active_versions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriftRow:
     """The drift of one version: its last run, and the first run of the drift that has lasted until then."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from featurestore.config import Project
 from featurestore.drift.assess import ReferenceRuns
 from featurestore.drift.measure import first_verdict, measure
 from featurestore.drift.sample import Sample, pool, unpack_sample
+from featurestore.frozen import frozen
 from featurestore.model import Json, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -19,7 +20,7 @@ from featurestore.workflows.drift.timeline import Point, points_of
 from featurestore.workflows.references import resolve_one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recomputed:
     """A recorded verdict beside the recomputed one; ``again`` is None where it can't be computed."""
 

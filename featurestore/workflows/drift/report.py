@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -15,7 +15,7 @@ from featurestore.workflows.drift.timeline import Point, points_of
 from featurestore.workflows.references import resolve_one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReportResult:
     """The run that was reported, and the HTML file."""
 

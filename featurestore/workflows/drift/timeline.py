@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import Json, Run, StoredVersion
 from featurestore.offline.contract import Baseline, OfflineStore
 from featurestore.runs import carried_from
 from featurestore.workflows.references import resolve_one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """One run that wrote rows of a version.
 
@@ -54,7 +54,7 @@ class Point:
         return run_id if isinstance(run_id, str) else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriftResult:
     """The timeline of one version, oldest run first, and what its next run will be compared with."""
 

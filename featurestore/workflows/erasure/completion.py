@@ -9,11 +9,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from featurestore.atomic import sweep
 from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureStoreError, ForeignStoreError, StoreError, from_os_error
+from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.erasing import FLAG
@@ -26,7 +27,7 @@ from featurestore.workflows.summaries import summarize
 COMPLETED = "an erasure that was broken off has been completed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Completion:
     """What became of committed erasures: whether some were completed, or what is left of them all the same.
 

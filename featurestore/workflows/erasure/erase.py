@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import DataSet, Measures, OfflineStore
 from featurestore.online import format as layout
@@ -102,7 +103,7 @@ def erase(
     return replace(result, namesakes=find_namesakes(offline, entity_type, entity), beside=beside)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Traces:
     """What the offline store and the logs of requests have of an entity.
 
@@ -139,7 +140,7 @@ class _Traces:
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rest:
     """What is stored of sources without the entity. ``remaining`` are those that still have rows of it."""
 

@@ -11,7 +11,7 @@ from featurestore.config import Project
 from featurestore.model import EntityType
 from featurestore.offline.naming import naming, texts_in
 from featurestore.point_in_time.entities import Entity
-from featurestore.workflows.erasure.sources import frame_naming
+from featurestore.workflows.erasure.sources import columns_naming, frame_naming
 
 
 def kept_naming(project: Project, entity_type: EntityType, entity: Entity) -> bool:
@@ -25,6 +25,8 @@ def kept_naming(project: Project, entity_type: EntityType, entity: Entity) -> bo
 
 def _names(path: Path, entity_type: EntityType, entity: Entity) -> bool:
     if path.suffix == ".parquet":
-        return len(frame_naming(pl.read_parquet(path, glob=False), entity_type, entity, anywhere=True)) > 0
+        columns = columns_naming(pl.Schema(pl.read_parquet_schema(path)), entity_type, anywhere=True)
+        rows = pl.read_parquet(path, columns=columns, glob=False)
+        return len(frame_naming(rows, entity_type, entity, anywhere=True)) > 0
     names = naming([entity[name] for name in entity_type.key_names])
     return names("\n".join(texts_in(json.loads(path.read_bytes()))))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from featurestore.frozen import frozen
 from featurestore.model import EntityType
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction
 from featurestore.offline.naming import naming
@@ -15,7 +16,7 @@ from featurestore.point_in_time.entities import Entity
 FORMER = "a file called after an erased entity"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PositionErasure:
     """Positions that tell of an entity, each without it, and the new names of files, by source and name."""
 

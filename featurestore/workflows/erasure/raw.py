@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType
 from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
 from featurestore.offline.naming import naming
@@ -20,7 +21,7 @@ from featurestore.workflows.erasure.sources import feeding, rows_naming
 from featurestore.workflows.ingest.streams import fetching_folder, file_of, part_of, stored_parts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RawErasure:
     """The batches that name an entity, each without it as a file, and sources that can't be looked through.
 

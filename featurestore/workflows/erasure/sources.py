@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, NothingToReadError
+from featurestore.frozen import frozen
 from featurestore.model import EntityType
 from featurestore.offline.naming import naming
 from featurestore.point_in_time.entities import Entity
@@ -20,7 +21,7 @@ from featurestore.tables.batch import Batch
 from featurestore.versioning.analysis.tree import SourceTree
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourcesNaming:
     """Files, or what a source of another type calls its parts, that name an entity; and sources that can't be read.
 
@@ -103,14 +104,25 @@ def rows_naming(batch: Batch, entity_type: EntityType, entity: Entity, *, anywhe
     return frame_naming(batch.frame, entity_type, entity, anywhere=anywhere)
 
 
+def columns_naming(schema: pl.Schema, entity_type: EntityType, *, anywhere: bool) -> list[str]:
+    """The columns that say whether a row names an entity: those of its keys, where all are there, or all of one value.
+
+    None at all without the first and without ``anywhere``.
+    """
+    flat = [name for name, kind in schema.items() if not kind.is_nested() and kind != pl.Binary]
+    if {*entity_type.key_names} <= {*flat}:
+        return list(entity_type.key_names)
+    return flat if anywhere else []
+
+
 def frame_naming(frame: pl.DataFrame, entity_type: EntityType, entity: Entity, *, anywhere: bool) -> pl.Series:
     """The same of a frame."""
     keys = {name: str(entity[name]) for name in entity_type.key_names}
-    by_name = all(name in frame.columns for name in keys)
-    flat = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
-    if not flat or not (by_name or anywhere):
+    columns = columns_naming(frame.schema, entity_type, anywhere=anywhere)
+    if not columns:
         return pl.Series([], dtype=pl.UInt32)
-    texts = frame.select(pl.col(flat).cast(pl.String, strict=False))
+    by_name = {*keys} == {*columns}
+    texts = frame.select(pl.col(columns).cast(pl.String, strict=False))
     whole = {key.name for key in entity_type.keys if key.type == "int"}  # 007 is 7, and 7.0
 
     def equal(name: str, text: str) -> pl.Expr:
@@ -118,5 +130,5 @@ def frame_naming(frame: pl.DataFrame, entity_type: EntityType, entity: Entity, *
             return pl.col(name) == text
         return pl.col(name).str.replace(r"\.0*$", "").cast(pl.Int64, strict=False) == int(text)
 
-    same = [equal(name, text) if by_name else pl.any_horizontal(pl.col(flat) == text) for name, text in keys.items()]
+    same = [equal(name, text) if by_name else pl.any_horizontal(pl.all() == text) for name, text in keys.items()]
     return texts.select(pl.all_horizontal(same).fill_null(value=False)).to_series().arg_true()

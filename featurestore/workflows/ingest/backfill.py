@@ -6,10 +6,11 @@ What a version has taken moves with each step, so that a backfill that was broke
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from featurestore.config import Project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.times import format_instant
@@ -18,7 +19,7 @@ from featurestore.workflows.ingest.ingest import IngestRequest, IngestResult, in
 from featurestore.workflows.ingest.steps import cut_steps
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillStep:
     """What one step did: the values dated from ``since`` up to ``until`` (µs, exclusive)."""
 
@@ -27,7 +28,7 @@ class BackfillStep:
     result: IngestResult
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackfillResult:
     """The steps that were made; those that an earlier backfill had made are not among them."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
 from featurestore.evaluation.events import THERE, by_known, moving
+from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, Problem, RejectedRow, Scalar, VersionId
 from featurestore.offline.contract import Position
@@ -102,7 +103,7 @@ def _folder(turn: Turn, stack: ExitStack) -> Path:
         raise from_os_error(exc) from exc
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Planned:
     """What is to be computed of a source's contents, and with what: see `ContentsTurn.plan`.
 
@@ -119,7 +120,7 @@ class Planned:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContentsTurn:
     """The contents of one source, and the targets that read them."""
 
@@ -300,7 +301,7 @@ class ContentsTurn:
             yield Noticed((without_columns(source, feature, len(lacking), columns),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Run:
     """One attempt."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.evaluation.windows import Slices, evaluate
+from featurestore.frozen import frozen
 from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
 from featurestore.versioning.running.modules import working_in
@@ -35,7 +35,7 @@ from featurestore.workflows.ingest.scope_checks import LATER, RowChecks, check_s
 from featurestore.workflows.ingest.targets import Target
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ready:
     """A target whose code is loaded: its function, its scope, and the expression of one of the short form.
 

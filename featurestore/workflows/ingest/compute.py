@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import CancelledError, FeatureStoreError, StoreError
 from featurestore.evaluation.scope import declared_scope
+from featurestore.frozen import frozen
 from featurestore.model import Feature, Problem, Scalar, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.progress import SILENT, Progress
@@ -141,7 +142,7 @@ def _joined(target: Target, runs: Mapping[str, _SourceRun], copies: dict[str, Of
     yield from several(target, parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """What there is to read of a source, and the fingerprint of a position behind it."""
 

@@ -6,10 +6,11 @@ that much later; what is dated ahead of the clock by it waits in the history unt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.offline.contract import Part, RunTransaction
 from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
 from featurestore.workflows.ingest.events import Computed
@@ -31,7 +32,7 @@ def delay_values(event: Computed, transaction: RunTransaction) -> Computed:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Delay:
     """``by`` is in µs; ``marks`` are the deletions of entities: their keys and ``deleted_at``."""
 
@@ -71,7 +72,7 @@ class _Delay:
 _NUMBER = "featurestore number"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _DelayedFrame:
     """A frame on disk whose values are later when it is read."""
 

@@ -7,7 +7,6 @@ The rows of all parts lie in a temporary file, since the source has them in anot
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from featurestore.evaluation.events import RANK
+from featurestore.frozen import frozen
 from featurestore.offline.partitions import KeyRange
 from featurestore.parsed.index import Piece
 from featurestore.parsed.rows import CONTENT
@@ -33,7 +33,7 @@ Place = tuple[Any, ...]
 """An entity's keys and an instant (µs); None for all of its time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     """Parts that are evaluated together: their numbers, and the places after which they begin and up to which they go.
 
@@ -188,7 +188,7 @@ class DividedRows:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartContents(RowFrames):
     """The rows of a source's contents that lie in a part; given as those of `SourceContents` are."""
 

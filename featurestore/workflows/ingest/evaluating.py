@@ -18,6 +18,7 @@ from featurestore.evaluation.events import THERE, Events, refuse_contradictions,
 from featurestore.evaluation.moves import restate
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.evaluation.windows import Window
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.contract import Part
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -64,7 +65,7 @@ from featurestore.workflows.ingest.window_rows import count_near, rows_near
 _PART = "featurestore part"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """What of the history a run's values are compared with, beside their own pairs.
 
@@ -87,7 +88,7 @@ class Comparison:
     ceiling: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValuesPart:
     """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs.
 
@@ -99,7 +100,7 @@ class ValuesPart:
     outermost: pl.DataFrame | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evaluated:
     """A target's values, what they are compared with, and what it took: rows that were evaluated, and why these.
 
@@ -634,7 +635,7 @@ class Evaluation:
         return pl.DataFrame(rows, schema=schema, orient="row").select(*names, pl.col(AT).cast(INSTANT))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WindowSettings:
     """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due,
     how many coming steps are kept, and how many rows windows may hold together. ``laid_out`` are the rows that those

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Problem, RejectedRow, Scalar, Scope, Source, StoredVersion
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from featurestore.workflows.ingest.stepping import StepsPart
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One step of a backfill: what is dated before ``until`` (µs). ``last`` says that no other one follows."""
 
@@ -29,7 +30,7 @@ class Step:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IngestOptions:
     """The flags of ``ingest`` that decide what is computed and which rows are rejected.
 
@@ -49,7 +50,7 @@ class IngestOptions:
     step: Step | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns.
 
@@ -66,14 +67,14 @@ class Read:
     columns: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Came:
     """What came of a source that can't be read again, to be stored once for all targets."""
 
     stream: Stream
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Present:
     """Who is in a snapshot: ``entities`` has the key columns, those of rows that were set aside among them.
 
@@ -89,7 +90,7 @@ class Present:
     moves: Moves | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moves:
     """Who is gone from a snapshot and deleted from the instant ``at`` (µs) on, and who is back (frames of key columns).
 
@@ -102,14 +103,14 @@ class Moves:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noticed:
     """What was met while the rows of a source were evaluated, and should be known."""
 
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Frozen:
     """``rows`` came late: they lie at or before ``until`` (µs), up to which values stay as they are."""
 
@@ -117,7 +118,7 @@ class Frozen:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourcePosition:
     """How far a target has come in one of its sources."""
 
@@ -126,7 +127,7 @@ class SourcePosition:
     cursor: Cursor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Computed:
     """One target's rows, ready to be stored, and the position to store with them; of several sources also the others'.
 
@@ -171,7 +172,7 @@ class Computed:
         yield from (part.read().values for part in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unchanged:
     """A target that has taken these very rows already, but for those that were set aside then and still are."""
 
@@ -180,14 +181,14 @@ class Unchanged:
     set_aside: SetAside | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Empty:
     """A target of a source of which nothing ever came."""
 
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """A target that can't be computed; nothing of it may be stored."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import CancelledError, FeatureStoreError, LockedError, NewerFormatError, StoreError, UsageError
+from featurestore.frozen import frozen
 from featurestore.model import VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -20,7 +21,7 @@ MOST_ROWS = 100_000
 DRIFT_SECONDS = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FollowRound:
     """One run, or why it could not be made, and when (µs)."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
 from featurestore.evaluation.retention import check_retentions
+from featurestore.frozen import frozen
 from featurestore.locking import check_held
 from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run, VersionId
 from featurestore.offline.contract import OfflineStore
@@ -44,7 +45,7 @@ from featurestore.workflows.summaries import stored_summary, summarize_run
 POLL_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IngestRequest:
     """What to ingest (all features by default), and how.
 
@@ -61,7 +62,7 @@ class IngestRequest:
     drift_since: Mapping[VersionId, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IngestResult:
     """The run as the audit log has it, its rejected rows, and what to warn of.
 

@@ -7,11 +7,12 @@ lie in them, or where the clock has passed some of their rows.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Source
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.workflows.ingest.contents import SourceContents
@@ -23,7 +24,7 @@ _HELD = "featurestore held"
 SINCE = "featurestore since"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
     """What a source held at one time: its contents, and the clock (µs) up to which its rows counted; None: all did."""
 
@@ -35,7 +36,7 @@ class Side:
         return frozenset(content for content, rank in self.ranks.items() if rank == THERE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class News:
     """The rows that counted and those that count now, of every key where they differ, with `RANK`, `ROW`, `CONTENT`.
 
@@ -55,7 +56,7 @@ class News:
         return not self.old.height and not self.new.height
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Looking:
     """How rows of one source are looked at for one entity type; ``known`` and ``identity`` as `SortedRows` has them."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 from featurestore.evaluation.results import KNOWN, FeatureValues
+from featurestore.frozen import frozen
 from featurestore.tables.types import INSTANT
 from featurestore.workflows.ingest.taken import MOST_DUE
 
@@ -57,7 +58,7 @@ def above(values: FeatureValues, floor: int | None) -> FeatureValues:
     return replace(values, frame=values.frame.filter(pl.col(AT).to_physical() > floor))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """From when on the results of a delayed feature are stored, before the delay and after it (µs).
 

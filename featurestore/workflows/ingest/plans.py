@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.events import THERE, moving
 from featurestore.evaluation.retention import looks_back
+from featurestore.frozen import frozen
 from featurestore.model import Source
 from featurestore.sources.types import is_stream
 from featurestore.tables.types import INSTANT, key_types
@@ -22,7 +23,7 @@ from featurestore.workflows.ingest.taken import NOTHING, READ_OTHERWISE, Taken, 
 SLICE = "a slice by --input"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """``before`` is what the target's position says, ``then`` and ``now`` are the rows then and now.
 
@@ -56,7 +57,7 @@ class Plan:
         return self.changed == SLICE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """What holds for all targets of a source in a run.
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from featurestore.drift.measure import LEAST_VALUES
 from featurestore.drift.measurer import Measurer
 from featurestore.drift.row_values import RowsOnce, RowValues
 from featurestore.errors import FeatureError
+from featurestore.frozen import frozen
 from featurestore.model import (
     FeatureRun,
     FeatureStatus,
@@ -76,7 +77,7 @@ PENDING_BYTES = 32_000_000
 REFUSED = "refused "
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Measuring:
     """A feature whose values are written and being measured; ``held`` are their bytes in memory."""
 

@@ -5,11 +5,10 @@ Which of them counts is decided before the source is divided, over these rows al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from featurestore.evaluation.events import Events
+from featurestore.frozen import frozen
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Looking, Side
@@ -17,7 +16,7 @@ from featurestore.workflows.ingest.news import Looking, Side
 _ID, _PLACE = "featurestore id", "featurestore place"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repeats:
     """What became of the rows of events that lie at several places; ``beaten`` (`CONTENT`, `ROW`) don't count."""
 

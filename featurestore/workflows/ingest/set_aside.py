@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from featurestore.frozen import frozen
 from featurestore.model import RejectedRow, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.runs import counted_once
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetAside:
     """The rows of a source that a run set aside: how many, and where that is asked those that it kept."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError, StoreError
 from featurestore.evaluation.evaluate import SortedRows, sort_rows
 from featurestore.evaluation.events import last_known, refuse_contradictions, sorted_rows
+from featurestore.frozen import frozen
 from featurestore.model import Problem, Scalar
 from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
@@ -30,7 +31,7 @@ from featurestore.workflows.ingest.targets import Target
 from featurestore.workflows.ingest.turn import Turn, mark_due
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OneSource:
     """One of the sources in this run; ``position`` is how far the target had come in it."""
 
@@ -41,7 +42,7 @@ class OneSource:
     position: Position | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rows:
     """The rows of one source as the function sees them, and what a position behind them says.
 
@@ -142,7 +143,7 @@ def _evaluate(turn: Turn, ready: Ready, parts: Sequence[_Rows], caller: Caller) 
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Reader:
     """Reads one of the sources; ``kept`` and ``contents`` are None where it is read as a whole."""
 

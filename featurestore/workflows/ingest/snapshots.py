@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, RejectedRow, Source, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, History, RunTransaction
 from featurestore.point_in_time.entities import format_entity
@@ -19,7 +20,7 @@ _SHOWN = 3
 _DELETED_AT = "deleted_at"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SnapshotOutcome:
     """What a snapshot did, in sentences. With ``refused`` somebody is gone and was not deleted.
 

@@ -8,7 +8,7 @@ at, at all since the horizon of the run before. Whatever is ahead of the clock b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.evaluation.windows import Groups, Slices, Window, WindowRows
+from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -32,7 +33,7 @@ Evaluate = Callable[[Slices], pl.Series]
 """The value of each slice of the rows that were given. May raise what a user's code raises."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reach:
     """From when to when a run looks at windows (µs).
 
@@ -45,7 +46,7 @@ class Reach:
     start: int = FIRST
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Steps:
     """What windows are, as a run found them: frames of keys, `AT`, op and value.
 
@@ -82,7 +83,7 @@ class Steps:
         return SpilledSteps(frames.write(self.points), frames.write(self.ahead), self.height, rest)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpilledSteps:
     """`Steps` of which points and coming steps lie in a temporary file; ``rest`` has all else."""
 
@@ -111,7 +112,7 @@ class StepsPart(Protocol):
     def read(self) -> Steps: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entities:
     """The entities of a run by their numbers, with their rows, and the stretches in which something changed (µs)."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import SourceError, from_os_error
+from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, KeyType, Scalar, Source, StoredVersion
 from featurestore.offline.contract import UNTIL, VALUE, DroppedBatch, OfflineStore, RawBatch, RunTransaction
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _BLOCK = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stream:
     """An open source, what came of it in this run, and its offer. ``first`` says that it was never read before.
 
@@ -209,7 +210,7 @@ def _deleted(
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _HeldBatches:
     """`Held`, as files in a folder."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from featurestore.frozen import frozen
 from featurestore.sources.contract import Cursor
 
 MOST_DUE = 10_000
@@ -13,7 +14,7 @@ NOTHING = 1 << 62
 READ_OTHERWISE = "its rows are read in another way than before"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Times:
     """The lowest and the highest event time of a content's rows (µs); None where it has no rows."""
 
@@ -21,7 +22,7 @@ class Times:
     high: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Taken:
     """How far a version has come in a source. With the rows of the contents that it names it says all that is new.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.model import KeyType, Source, VersionId
 from featurestore.offline.contract import Position
 from featurestore.progress import Progress
@@ -24,7 +25,7 @@ FUTURE_TOLERANCE = 5 * 60 * 1_000_000
 """How far ahead of the clock a row may be and count all the same (µs)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Turn:
     """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
     where rows ahead of the clock are taken. ``moment`` (µs) is the present; in a step of a backfill it is later than

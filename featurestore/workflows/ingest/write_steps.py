@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, RunTransaction, Written
@@ -18,7 +18,7 @@ from featurestore.workflows.ingest.stepping import OWN, WRITTEN, Steps, StepsPar
 _HELD_AT, _POINT_AT = "held at", "point at"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenSteps:
     """``written`` counts rows that are dated when a row of the source entered, ``steps`` are all others."""
 

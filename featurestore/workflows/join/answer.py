@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.model import VersionId
 from featurestore.offline.columns.files import ColumnsLostError
 from featurestore.offline.contract import HistoryMark, OfflineStore
@@ -30,7 +31,7 @@ from featurestore.workflows.join.whole import WholeHistories
 from featurestore.workflows.join.windows import WindowStates, beyond, outdated
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreState:
     """The state of the store that a batch is answered from.
 
@@ -83,7 +84,7 @@ def _check_history(store: OfflineStore, features: Sequence[ResolvedFeature]) -> 
             raise no_history(feature.version)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchSearch:
     """Answers the labels of one batch, grouped by the entities of one type or role, for one feature after another.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.point_in_time.labels import LabelEntities, LabelTimes, read_entities, read_times
@@ -84,7 +85,7 @@ def join(
     return facts if asked is None else asked.facts(facts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Batch:
     """A batch of labels with its times, the keys of each feature, and the entities of each of these keys."""
 
@@ -94,7 +95,7 @@ class _Batch:
     entities: Mapping[LabelKeys, LabelEntities]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Join:
     """What all batches of a join share; ``alone`` says that there is one batch."""
 

@@ -7,18 +7,19 @@ with columns of its own, and its features are asked for as ``ROLE.NAME``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, EntityType
 from featurestore.point_in_time.labels import find_key_columns
 from featurestore.workflows.feature_sets import roles_of_sets
 from featurestore.workflows.join.question import EntityColumns, JoinQuestion, ResolvedFeature
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelKeys:
     """The keys of an entity type, or of a role of it, in the labels: one column per key, in the order of the keys.
 

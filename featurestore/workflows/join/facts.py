@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, StoredVersion
 from featurestore.workflows.join.entities import LabelKeys
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ages:
     """How old the values of a feature were (µs): how many labels got one, and of these the least, the sum, the most."""
 
@@ -33,7 +34,7 @@ NO_AGES = Ages()
 KnownBy = Literal["row", "run"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinedFeature:
     """The counts of one feature.
 
@@ -64,7 +65,7 @@ class JoinedFeature:
     beyond_horizon: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinFacts:
     """The counts of a whole join.
 

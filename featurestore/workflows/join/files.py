@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.git import commit_of
@@ -28,7 +29,7 @@ BATCH_ROWS = 2_000_000
 BATCH_VALUES = 100_000_000  # 0.8 GB of floats
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinResult:
     """What a join did. ``frame`` is the joined table where it was written to no file.
 

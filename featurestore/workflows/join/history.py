@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
 
 from featurestore.config import Project
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.columns.build import find_columns, refresh_columns
 from featurestore.offline.columns.files import can_write, folder_of, has_damage
@@ -18,7 +18,7 @@ from featurestore.point_in_time import kernel
 ROW_BYTES = 100  # about what a scanned row takes in memory while it is searched
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryLimits:
     """When a join reads sorted columns, and how it scans otherwise. Measured on DuckDB.
 
@@ -49,7 +49,7 @@ class HistoryPartition(Protocol):
     def values(self) -> kernel.Values: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PartitionedHistory:
     """A history, partition by partition. Where it has rows of runs after ``last_run``, those must not answer."""
 
@@ -57,7 +57,7 @@ class PartitionedHistory:
     last_run: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScannedPartition:
     """What a store returned for some entities."""
 

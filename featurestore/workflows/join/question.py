@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from featurestore.config import Project
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
 from featurestore.point_in_time.labels import find_column
@@ -17,7 +18,7 @@ from featurestore.workflows.references import resolve
 from featurestore.workflows.request_time import BoundVersion
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedFeature:
     """A column of the result, and the version that answers it.
 
@@ -32,7 +33,7 @@ class ResolvedFeature:
     bound: BoundVersion | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityColumns:
     """Which columns of the labels hold an entity's keys: one per key, in the order of the keys.
 
@@ -46,7 +47,7 @@ class EntityColumns:
     role: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinQuestion:
     """A question that any labels can be joined by. Instants and durations are microseconds.
 

@@ -13,6 +13,7 @@ import polars as pl
 from featurestore.errors import SourceError, UsageError, did_you_mean
 from featurestore.evaluation.request_fields import from_column
 from featurestore.evaluation.request_time import Computation, check_rows, compute, load_computation, request_times
+from featurestore.frozen import frozen
 from featurestore.point_in_time.kernel import Integers
 from featurestore.point_in_time.labels import find_column
 from featurestore.sources.ways_out import setting_for
@@ -25,7 +26,7 @@ from featurestore.workflows.label_dialect import as_flags
 _Whose = tuple[str | None, str, str]  # a role, and a version by its feature and SHA-256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabelBatch:
     """A batch of labels as request-time features need it: with the instants (µs) of the labels.
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.point_in_time.kernel import Integers
 
 SPLIT_COLUMN = "split"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Splits:
     """The names of the parts in the order of time, and the instants (µs) before which all but the last end.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import History, HistoryMark
 from featurestore.point_in_time import kernel
@@ -17,7 +18,7 @@ _SHARE = 4  # of the project's memory, one part is for these histories
 _ROW_BYTES = 40  # about what a row takes here, its key included
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WholeHistory:
     """A whole history, sorted. Those of features of one source mostly have the same ``layout``, and share it."""
 

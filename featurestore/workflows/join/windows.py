@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import UNTIL, VALUE, OfflineStore
 from featurestore.point_in_time import kernel
@@ -20,7 +21,7 @@ from featurestore.workflows.join.facts import JoinFacts
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@frozen
 class ComingSteps:
     """A version's coming steps, from which instants nothing is known, and the horizons of its runs (µs)."""
 
@@ -61,7 +62,7 @@ class ComingSteps:
         return known[np.searchsorted(self.horizons, at, side="right")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WindowStates:
     """The coming steps of the versions that a join asks for, as they were at its first batch."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 
 Kind = Literal["missing", "stale", "different", "unexpected"]
 KINDS: tuple[Kind, ...] = ("missing", "stale", "different", "unexpected")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """One value that is not what the history says.
 
@@ -25,7 +25,7 @@ class Difference:
     history: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mismatch:
     """One thing to report: a value of an entity, or (``key`` None) an entry of the store's own tables."""
 

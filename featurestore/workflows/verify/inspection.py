@@ -19,6 +19,7 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import StoreError, os_reason
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online import format as layout
@@ -48,7 +49,7 @@ from featurestore.workflows.verify.value_check import (
 EVERY_RUN = layout.MAX_RUN_SEQ
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyLimits:
     """Bounds of what a comparison has in memory at a time.
 
@@ -83,7 +84,7 @@ def limits_within(memory: int) -> VerifyLimits:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyRequest:
     """What is compared: the active ``versions``, and the previous ones that are still online.
 

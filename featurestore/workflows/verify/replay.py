@@ -20,6 +20,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, SourceError, UsageError, os_reason
 from featurestore.evaluation.request_fields import from_value
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, Scalar
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time.entities import Entity, entity_keys
@@ -40,7 +41,7 @@ Version = tuple[str, str, str]  # entity type, feature, SHA-256
 Group = tuple[Version, int]  # and the run that was read
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplayedValue:
     """A value that the history answers otherwise than a reader was: where it is logged, and both values as JSON."""
 
@@ -95,7 +96,7 @@ def replay_requests(project: Project, store: OfflineStore, path: Path, progress:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Logged:
     """One value of a line: who was asked about, when, with which fields, and what was answered."""
 

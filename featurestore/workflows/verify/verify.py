@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import VersionFileError
+from featurestore.frozen import frozen
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.open import open_offline
@@ -24,7 +25,7 @@ from featurestore.workflows.verify.differences import KINDS, Kind, Mismatch
 from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect, limits_within
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyResult:
     """Counts of what was compared and of what was found, and some examples: all from before anything was fixed.
 
