@@ -123,9 +123,9 @@ def refuse_contradictions(
     locate: Locate,
     unread: Collection[str] = (),
 ) -> None:
-    """Raises FeatureError where rows contradict each other in one of these columns."""
+    """Raises FeatureError where rows contradict each other in one of these columns, or are at different places."""
     rows = events.contradictions
-    columns = [name for name in rows.columns if name in named]
+    columns = [name for name in rows.columns if name in {*named, *place_of(entity_type, source)}]
     if not rows.height or not columns:
         return
     differing = rows.filter(pl.struct(columns).n_unique().over(GROUP) > 1)
@@ -134,7 +134,7 @@ def refuse_contradictions(
         first, second = (locate(group.row(at, named=True)) for at in (0, 1))
         raise FeatureError(
             f"two rows are one event and differ: {first} and {second}",
-            hint=ways_out(source, entity_type, rows.schema, unread),
+            hint=ways_out(source, entity_type, rows.schema, unread, one_id=bool(source.id)),
         )
 
 

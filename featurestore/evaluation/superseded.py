@@ -63,9 +63,14 @@ def repeats_in(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series:
 
 
 def ways_out(
-    source: Source, entity_type: EntityType, schema: Mapping[str, pl.DataType], unread: Collection[str] = ()
+    source: Source,
+    entity_type: EntityType,
+    schema: Mapping[str, pl.DataType],
+    unread: Collection[str] = (),
+    *,
+    one_id: bool = False,
 ) -> str:
-    """What to do about two events of one entity in one instant, as text to paste.
+    """What to do about two events of one entity in one instant, as text to paste; with ``one_id`` of one id.
 
     Of columns that were not read only the names are known.
     """
@@ -73,13 +78,20 @@ def ways_out(
     others = {name: kind for name, kind in schema.items() if name not in place}
     later = next((name for name, kind in others.items() if isinstance(kind, pl.Datetime)), None)
     later = later or next((name for name in unread if re.search(_LATER, name.lower())), None)
-    names = [*others, *unread]
-    own = next((name for name in names if re.search(r"(^|_)(id|nr|no|number)$", name.lower())), "event_id")
     over = ", ".join(f'"{name}"' for name in place)
-    return (
+    replaced = (
         f'if one of them replaces the other, say which is the later: updated_at = "{later or "changed_at"}" in '
-        f"[sources.{source.name}]; if both count, make one value of them in the function, for example "
-        f'.sum().over({over}) or .max().over({over}), and say what tells them apart: id = ["{own}"] in '
+        f"[sources.{source.name}]"
+    )
+    if one_id:
+        ids = ", ".join(f'"{name}"' for name in source.id)
+        return f"{replaced}; if both count, add what tells them apart to id = [{ids}]"
+    together = f"make one value of them in the function, for example .sum().over({over}) or .max().over({over})"
+    if source.id or source.duplicates == "keep":
+        return f"{replaced}; if both count, {together}"
+    own = next((name for name in [*others, *unread] if re.search(r"(^|_)(id|nr|no|number)$", name.lower())), "event_id")
+    return (
+        f'{replaced}; if both count, {together}, and say what tells them apart: id = ["{own}"] in '
         f'[sources.{source.name}], which windows need, or duplicates = "keep", where every row is an event'
     )
 

@@ -16,6 +16,17 @@ from featurestore.model import FEATURE_NAME, Feature, Json, Source
 from featurestore.registry.request_code import looks_at_other_rows
 from featurestore.versioning.analysis.tree import Module, SourceTree
 
+_AGGREGATES = 'the function aggregates: pl.col("amount").sum(), with window="30d"'
+# What other tools call an argument of ours, or what ours needs none for.
+_ELSEWHERE = {
+    "ttl": 'how long a value is served is max_age="30d"',
+    "version": "the code's hash is the version, and versions are numbered by themselves",
+    **dict.fromkeys(("event_time", "timestamp"), "event_time is set for the source, in featurestore.toml"),
+    **dict.fromkeys(("aggregate", "aggregation", "agg", "aggregation_function"), _AGGREGATES),
+    **dict.fromkeys(("entity", "entities"), 'whom it is about is entity_type="…"'),
+    **dict.fromkeys(("dtype", "value_type"), 'what its values are is data_type="float"'),
+}  # fmt: skip
+
 
 def read_declaration(
     project: Project,
@@ -175,7 +186,8 @@ def _evaluate(tree: SourceTree, module: Module, call: ast.Call) -> dict[str, Jso
                 "@feature(**…) can't be read without running it", where=where, hint="write the arguments out"
             )
         if keyword.arg not in ARGUMENTS:
-            hint = did_you_mean(keyword.arg, ARGUMENTS)
+            hint = _ELSEWHERE.get(keyword.arg) or did_you_mean(keyword.arg, ARGUMENTS)
+            hint = hint or "there is: " + ", ".join(sorted(ARGUMENTS))
             raise DeclarationError(f"@feature has no argument {keyword.arg!r}", where=where, hint=hint)
         values[keyword.arg] = _literal(tree, module, keyword.value, keyword.arg, 0)
     return values

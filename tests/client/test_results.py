@@ -12,6 +12,7 @@ from typing import get_type_hints
 
 import pytest
 
+import featurestore
 from featurestore import FeatureStore
 from featurestore.client import results
 from featurestore.client.result import Result
@@ -112,3 +113,7 @@ print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_what_is_public_is_what_a_prompt_completes() -> None:
+    assert dir(featurestore) == ["FeatureStore", "FeatureStoreClient", "__version__", "feature"]

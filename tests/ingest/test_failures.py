@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from featurestore.workflows.ingest import divided
 from tests.conftest import AGE, Folder
 
 HEAD = "import polars as pl\n\nfrom featurestore import feature\n\n\n"
@@ -318,6 +319,32 @@ def test_two_events_in_one_second_come_with_ways_out_to_paste(project: Folder, s
     assert 'updated_at = "changed_at" in [sources.visits]' in said
     assert '.sum().over("patient_id", "visit_at")' in said
     assert 'id = ["visit_no"] in [sources.visits], which windows need' in said
+    project.edit("featurestore.toml", "[sources.visits]\n", '[sources.visits]\nid = ["visit_no"]\n')
+    said = " ".join(project.run("ingest", "age_in_years", code=4).err.split())
+    assert '.sum().over("patient_id", "visit_at")' in said
+    assert "id = [" not in said  # they are told apart by now
+
+
+@pytest.mark.parametrize("scope", ["row", "entity"])
+@pytest.mark.parametrize("other", ["001,2024-01-02,50,1,1", "002,2024-01-01,50,1,1", "001,2024-01-01,60,1,1"])
+@pytest.mark.parametrize("way", ["one file", "two files", "two runs", "in parts"])
+def test_two_rows_of_one_id_at_different_places_are_never_two_values(
+    project: Folder, monkeypatch: pytest.MonkeyPatch, way: str, other: str, scope: str
+) -> None:
+    head, one = "patient_id,visit_at,age,chol,visit_no\n", "001,2024-01-01,50,1,1\n"
+    project.edit("featurestore.toml", "[sources.visits]\n", '[sources.visits]\nid = ["visit_no"]\n')
+    project.edit("features/cardiac.py", 'data_type="float"', f'data_type="float", scope="{scope}"')
+    if way == "in parts":
+        monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 1)
+    project.write({"visits.csv": head + one + (other if way == "one file" else "")})
+    if way == "two runs":
+        project.run("ingest", "age_share")
+    if way != "one file":
+        project.write({"visits-2.csv": head + other})
+    said = " ".join(project.run("ingest", "age_share", code=4).err.split())
+    if "60" not in other or scope != "row":
+        assert "two rows are one event and differ" in said
+        assert 'if both count, add what tells them apart to id = ["visit_no"]' in said
 
 
 def test_a_column_that_says_when_rows_came_is_named_though_nobody_reads_it(project: Folder) -> None:

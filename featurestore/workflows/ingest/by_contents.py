@@ -315,8 +315,7 @@ class _Run:
 
     def _evaluate(self, planned: Planned) -> Iterator[Event]:
         turn, contents, asides, total = self.of.turn, self.of.contents, planned.asides, planned.total
-        most_rows = turn.project.window_rows * total
-        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
+        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, turn.project.window_rows, total)
         groups: dict[tuple[EntityType, str | None, frozenset[str], frozenset[str] | None], list[Plan]] = {}
         for plan in planned.plans:
             version = plan.ready.target.version.id

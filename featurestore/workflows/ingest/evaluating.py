@@ -488,7 +488,9 @@ class Evaluation:
             )  # fmt: skip
         except TooManyRowsError as exc:
             held = self.windows.laid_out_of(plan) + exc.rows
-            return plan, window_rows_problem(ready.target, held, self.windows.most_rows, in_part=self.share > 1)
+            return plan, window_rows_problem(
+                ready.target, held, self.windows.rows, self.windows.each, in_part=self.share > 1
+            )
         except (FeatureError, DeclarationError) as exc:
             return plan, Problem(exc.code, exc.message, exc.where or ready.target.place, exc.hint)
         nothing = self._nothing(plan, news)
@@ -538,17 +540,14 @@ class Evaluation:
             plans = divided
         groups = [(events.rows, list(plans))]
         if events.contradictions.height:
+            problems = {id(plan): self.contradiction(plan.ready, events) for plan in plans}
+            yield from ((plan, problem) for plan in plans if (problem := problems[id(plan)]) is not None)
+            sound = [plan for plan in plans if problems[id(plan)] is None]
             lenient = events.with_contradictions(self.looking.key, self.looking.place)
-            groups = [(lenient, [plan for plan in plans if plan.ready.scope.kind == "row"])]
-            strict = []
-            for plan in plans:
-                if plan.ready.scope.kind != "row":
-                    problem = self.contradiction(plan.ready, events)
-                    if problem is None:
-                        strict.append(plan)
-                    else:
-                        yield plan, problem
-            groups.append((events.rows, strict))
+            groups = [
+                (lenient, [plan for plan in sound if plan.ready.scope.kind == "row"]),
+                (events.rows, [plan for plan in sound if plan.ready.scope.kind != "row"]),
+            ]
         for rows, chosen in groups:
             by_ready = {id(plan.ready): plan for plan in chosen}
             marks = divided[0].deleted if divided else None
@@ -557,8 +556,11 @@ class Evaluation:
                 yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
 
     def contradiction(self, ready: Ready, events: Events) -> Problem | None:
-        """Why rows that contradict each other fail a target; None where it names none of the columns."""
-        named = ready.target.names_among(self.looking.columns)
+        """Why rows that contradict each other fail a target; None where it names none of the columns.
+
+        Of scope ``row`` rows of one place may differ, as long as they give the same value.
+        """
+        named = () if ready.scope.kind == "row" else ready.target.names_among(self.looking.columns)
         try:
             looking = self.looking
             refuse_contradictions(
@@ -571,12 +573,11 @@ class Evaluation:
     def _call(self, ready: Ready, events: Events, deleted: pl.DataFrame | None = None) -> Values:
         rows = events.rows
         if events.contradictions.height:
+            problem = self.contradiction(ready, events)
+            if problem is not None:
+                return problem
             if ready.scope.kind == "row":
                 rows = events.with_contradictions(self.looking.key, self.looking.place)
-            else:
-                problem = self.contradiction(ready, events)
-                if problem is not None:
-                    return problem
         ((_, values),) = self._between_deletions([ready], rows, deleted)
         return values
 
@@ -638,15 +639,20 @@ class Evaluation:
 @frozen
 class WindowSettings:
     """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due,
-    how many coming steps are kept, and how many rows windows may hold together. ``laid_out`` are the rows that those
-    of each version hold already in other parts.
+    how many coming steps are kept, and how many rows windows may hold together for each of the source's ``rows``.
+    ``laid_out`` are the rows that those of each version hold already in other parts.
     """
 
     now: int
     due: Mapping[VersionId, pl.DataFrame]
     kept: int
-    most_rows: int
+    each: int
+    rows: int
     laid_out: Mapping[VersionId, int] = field(default_factory=dict)
+
+    @property
+    def most_rows(self) -> int:
+        return self.each * self.rows
 
     def laid_out_of(self, plan: Plan) -> int:
         return self.laid_out.get(plan.ready.target.version.id, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from unicodedata import normalize
@@ -149,15 +150,19 @@ def backfill_problem(target: Target) -> Problem:
     )
 
 
-def window_rows_problem(target: Target, rows: int, allowed: int, *, in_part: bool) -> Problem:
-    """``in_part``: others may hold more."""
-    held = f"{rows:,} rows or more" if in_part else f"{rows:,} rows"
+def window_rows_problem(target: Target, held: int, rows: int, each: int, *, in_part: bool) -> Problem:
+    """``held`` are what its windows hold together of the source's ``rows``, of which each may stand in ``each``.
+
+    ``in_part``: others may hold more.
+    """
+    or_more, at_least = (" or more", "at least ") if in_part else ("", "")
+    how = 'with every="1h"' if target.feature.every is None else "with a longer every="
     return Problem(
         FeatureError.code,
-        f"its windows hold {held} together, and {allowed:,} are allowed",
+        f"its windows hold {held:,} rows{or_more} together, and {each * rows:,} are allowed: {each} times its source's",
         target.place,
-        'let the value change less often with every="1h", or raise window_rows in [offline] of featurestore.toml; it '
-        "takes time, not memory",
+        f"let the value change less often {how}, or allow more, which takes time and not memory: "
+        f"window_rows = {at_least}{math.ceil(held / max(rows, 1)):,} in [offline] of featurestore.toml",
     )
 
 

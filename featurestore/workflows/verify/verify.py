@@ -16,6 +16,8 @@ from featurestore.offline.open import open_offline
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
+from featurestore.serving.online_tables import OnlineTables
+from featurestore.serving.plan import describe_set_back
 from featurestore.versioning.folder.files import features_of, versions_of
 from featurestore.versioning.running.replay import verify as check_version
 from featurestore.workflows.erasure.completion import complete_if_broken_off, refuse_set_back
@@ -30,7 +32,8 @@ class VerifyResult:
     """Counts of what was compared and of what was found, and some examples: all from before anything was fixed.
 
     ``fixed`` is the sync that ended the repair, None where nothing was to be fixed; ``left`` counts the differences
-    that are still there. ``way_out`` says what to do first where the history was set back, None where it was not.
+    that are still there. ``way_out`` says what to do first where the history was set back or lacks runs that are
+    online, None where neither is so.
     ``unchecked`` says which features were not compared, since a file of theirs is damaged. In a ``dry_run`` nothing was
     fixed that would have been.
     """
@@ -86,11 +89,20 @@ def verify_project(
             project, offline, online, versions, everything=not names, sample=sample, fix=fix, progress=progress,
             limits=limits_within(project.memory),
         )  # fmt: skip
+        ahead = _ahead(offline, online) if result.found and not fix else None
     unchecked = tuple(f"{name} was not compared: {problem}; {problem.hint}" for name, problem in damaged.items())
     if lost is not None and not versions and not unchecked:
         unchecked = (f"nothing was compared: {lost}; {lost.hint}",)
-    way_out = None if lost is None else f"the history was set back: {lost.hint}"
+    way_out = ahead if lost is None else f"the history was set back: {lost.hint}"
     return replace(result, way_out=way_out, unchecked=unchecked, dry_run=dry_run)
+
+
+def _ahead(offline: OfflineStore, online: OnlineStore) -> str | None:
+    """What to do where runs are online that the history does not have any more, as after a restore."""
+    with offline.reading():
+        run_ids = {run.run_seq: run.run_id for run in offline.committed_runs()}
+    gone = describe_set_back(OnlineTables(online).markers().versions.values(), run_ids)
+    return None if gone is None else "; ".join(gone)
 
 
 def _comparable(
