@@ -118,6 +118,13 @@ def zone(option: str, text: str | None) -> str | None:
     return text
 
 
+def would_write(rows: int, path: Path | None) -> str:
+    """What a dry run says of the table that it does not write."""
+    from featurestore.render.words import plural
+
+    return f"would write {plural(rows, 'row')} to {path or 'stdout'}"
+
+
 def output_table(session: Session, text: str | None, format_: str | None) -> TableFile | None:
     """A table to write: the file of ``--output``, else standard output; with the format of ``--format``.
 

@@ -47,6 +47,7 @@ class Session:
     answer: Answer = field(default_factory=Answer, compare=False, repr=False)
     _began: float = field(default_factory=time.monotonic, compare=False, repr=False)
     _said: set[str] = field(default_factory=set, compare=False, repr=False)
+    _warnings: list[str] = field(default_factory=list, compare=False, repr=False)
     _stores: list[OfflineStore] = field(default_factory=list, compare=False, repr=False)
 
     def root(self) -> Path:
@@ -121,9 +122,9 @@ class Session:
         sys.stdout.write(printable(text))
 
     def write_json(self, document: Mapping[str, Any]) -> None:
-        """Writes a document; its ``warnings`` say too in what state the stores were found."""
-        if notices := self._notices():
-            document = {**document, "warnings": [*dict.fromkeys([*document.get("warnings", ()), *notices])]}
+        """Writes a document. Its ``warnings`` are its own, whatever else was warned of, and the state of the stores."""
+        if others := [*self._warnings, *self._notices()]:
+            document = {**document, "warnings": [*dict.fromkeys([*document.get("warnings", ()), *others])]}
         from featurestore.render.json.writing import write_document
 
         self.answer.begun = True
@@ -161,6 +162,8 @@ class Session:
             self.report_reasons(lines)
 
     def warn(self, message: str) -> None:
+        """A warning on stderr, which a document that is written later carries too."""
+        self._warnings.append(message)
         self.note(f"warning: {message}")
 
     def warn_all(self, warnings: Iterable[str], reasons: Collection[str] = ()) -> None:

@@ -67,6 +67,10 @@ _LAST_COMMITTED = (
     "ON f.name = o.name WHERE f.run_seq > coalesce(o.run_seq, 0) ORDER BY f.name, f.run_seq) "
     "SELECT l.*, s.since FROM lasts l JOIN sinces s ON l.name = s.name"
 )
+_LAST_OF_VERSIONS = (
+    f"WITH {_COMMITTED} SELECT DISTINCT ON (name, sha256) name, sha256, run_id, started_at FROM committed "
+    "ORDER BY name, sha256, run_seq DESC"
+)
 _LAST_STATISTICS = (
     f"WITH {_COMMITTED} SELECT DISTINCT ON (name, sha256) name, sha256, statistics, drift FROM committed "
     "WHERE statistics IS NOT NULL ORDER BY name, sha256, run_seq DESC"
@@ -205,6 +209,9 @@ class SqlAuditLog(ABC):
             statistics, drift = by_version.setdefault(row["name"], ({}, {}))
             statistics[row["sha256"]] = audit_rows.load_json(row["statistics"])
             drift[row["sha256"]] = audit_rows.load_json(row["drift"])
+        last_runs: dict[str, dict[str, Json]] = {}
+        for row in self._rows(_LAST_OF_VERSIONS):
+            last_runs.setdefault(row["name"], {})[row["sha256"]] = [row["run_id"], row["started_at"]]
         numbers: dict[str, dict[str, int]] = {}
         scopes: dict[str, dict[str, Json]] = {}
         for row in self._rows("SELECT * FROM versions ORDER BY created_seq, number"):
@@ -218,7 +225,7 @@ class SqlAuditLog(ABC):
                 committed_sha256=row["sha256"], committed_since=row["since"], last_run=row["run_id"],
                 last_run_at=row["started_at"], last_status=row["status"], statistics=of_versions,
                 drift=drift_of_versions, numbers=numbers.get(row["name"]),
-                scopes=scopes.get(row["name"]),
+                scopes=scopes.get(row["name"]), last_runs=last_runs.get(row["name"]),
             )  # fmt: skip
         return summaries
 

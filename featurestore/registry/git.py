@@ -152,6 +152,21 @@ def removed(root: Path, folder: str = VERSIONS, *, staged: bool = False) -> list
     return [name for name in found.split("\0") if name]
 
 
+def knows(root: Path, path: Path) -> bool:
+    """Whether a file is, or was, in the index or in a commit before HEAD of the project's repository. Raises GitError.
+
+    ``path`` is absolute; the file need not be there.
+    """
+    top = top_of(root)
+    resolved = path.parent.resolve() / path.name
+    if top is None or not resolved.is_relative_to(top):
+        return False
+    named = f":(top,literal){resolved.relative_to(top).as_posix()}"
+    if _git(root, "ls-files", "-z", "--", named, index=_index_of_hook(root)):
+        return True
+    return _has_commit(root) and bool(_git(root, "log", "-1", "--format=%H", "--full-history", "HEAD", "--", named))
+
+
 def ever_added(root: Path, folder: str = VERSIONS) -> frozenset[str]:
     """Every file that a commit before HEAD has added to a folder, whether or not it is still there. Raises GitError."""
     try:

@@ -17,7 +17,7 @@ from featurestore.frozen import frozen
 from featurestore.model import Json
 from featurestore.regular import DERIVED, read_own
 
-FORMAT = 4
+FORMAT = 5
 
 
 @frozen
@@ -26,8 +26,9 @@ class FeatureSummary:
 
     ``committed_sha256`` is the version of the last run that committed the feature, ``committed_since`` the start of
     the first of the uninterrupted runs that did. ``statistics`` and ``drift`` are, by version (full SHA-256), those
-    of the last run that wrote values of it. ``numbers`` are those that the store's versions had when they first ran,
-    and ``scopes`` are theirs as of the last run.
+    of the last run that wrote values of it, and ``last_runs`` the id and the start of the last run that committed it.
+    ``numbers`` are those that the store's versions had when they first ran, and ``scopes`` are theirs as of the last
+    run.
     """
 
     committed_sha256: str | None = None
@@ -39,6 +40,7 @@ class FeatureSummary:
     drift: Mapping[str, Json] | None = None
     numbers: Mapping[str, int] | None = None
     scopes: Mapping[str, Json] | None = None
+    last_runs: Mapping[str, Json] | None = None
 
 
 @frozen

@@ -180,6 +180,17 @@ class Detail:
         return self.version is None or self.version.sha256 == self.entry.active_sha256
 
     @property
+    def last_run(self) -> tuple[str, int] | None:
+        """The id and the start of the last run that committed the version that was named, else the feature."""
+        summary = self.entry.summary
+        if self.version is not None:
+            found = (summary.last_runs or {}).get(self.version.sha256)
+            return (str(found[0]), int(found[1])) if isinstance(found, list) else None
+        if summary.last_run is None or summary.last_run_at is None:
+            return None
+        return summary.last_run, summary.last_run_at
+
+    @property
     def scope(self) -> Scope | None:
         return self.entry.scope if self.version is None else self.entry.scope_of(self.version.sha256)
 

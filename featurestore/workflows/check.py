@@ -6,7 +6,9 @@ would commit, not the working tree.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
-from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
+from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean
 from featurestore.evaluation.retention import check_retentions
 from featurestore.frozen import frozen
 from featurestore.registry.discovery import discover, named_files, unparsed_notes
@@ -107,8 +109,10 @@ def check(
 
     ``fix`` writes missing version files first and settles clashes, and with ``dry_run`` only says what it would write;
     with ``strict`` whatever decides values and is not part of a hash is a finding. Raises UsageError for ``staged``
-    outside git.
+    outside git, and for a path that is of no file and that git doesn't know either.
     """
+    for path in paths:
+        _check_path(project, path)
     if staged:
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
@@ -121,20 +125,29 @@ def check(
         fixed = lock(project, dry_run=dry_run, skip_broken=True, open_offline=open_offline or stores.open_offline)
     lost = KnownVersions.of_summary(project, _summary(project)).lost
     result = _check(project, [_below(project, path) for path in paths], lost, project.known_hashes)
-    notes = (*result.notes, *_unknown(project, paths))
-    return _judged(replace(result, fixed=fixed, dry_run=dry_run, notes=notes), strict=strict)
+    return _judged(replace(result, fixed=fixed, dry_run=dry_run), strict=strict)
 
 
-def _unknown(project: Project, paths: Sequence[Path]) -> Iterator[str]:
-    """A note for each path of no file, now or in a commit: a hook may well name one that was removed."""
-    for path in paths:
-        absolute = Path.cwd() / path
-        if absolute.exists() or absolute.is_symlink():
-            continue
-        from featurestore.registry.git import ever_added
+def _check_path(project: Project, path: Path) -> None:
+    """Raises UsageError for a path of no file; one that git knows was removed, and a hook may well name it."""
+    absolute = Path.cwd() / path
+    if os.path.lexists(absolute):
+        return
+    from featurestore.registry.git import knows
 
-        if not ever_added(project.root, _below(project, path)):
-            yield f"there is no file {path}: nothing was checked for it"
+    if not knows(project.root, absolute):
+        hint = "name a file that is there, or one that git knows"
+        raise UsageError(
+            f"there is no file {path}", hint=did_you_mean(str(path), _files_near(project, absolute)) or hint
+        )
+
+
+def _files_near(project: Project, missing: Path) -> Iterator[str]:
+    """The files that a mistyped path may mean, as seen from here: what is beside it, and the project's code."""
+    with suppress(OSError):
+        for path in (*missing.parent.iterdir(), *project.features.rglob("*.py")):
+            if path.is_file() and ".versions" not in path.parts:
+                yield os.path.relpath(path)
 
 
 def _summary(project: Project) -> Mapping[str, FeatureSummary]:

@@ -26,19 +26,20 @@ class ExportResult:
 
     It has ``rows`` rows of the key columns, value, computed_at, ingested_at (both UTC), run_id and tombstone (a
     boolean); and, where any row was ever withdrawn, withdrawn (a boolean). ``frame`` is None where they were written to
-    an output.
+    an output, and in a ``dry_run``, which only counts them.
     """
 
     version: StoredVersion
     rows: int
     columns: tuple[str, ...]
     frame: pl.DataFrame | None = None
+    dry_run: bool = False
 
 
 def export_feature(
-    project: Project, store: OfflineStore, reference: str, output: TableFile | None = None
+    project: Project, store: OfflineStore, reference: str, output: TableFile | None = None, *, dry_run: bool = False
 ) -> ExportResult:
-    """The history of the version that a reference names, written to ``output`` where there is one.
+    """The history of the version that a reference names, written to ``output`` where there is one and it is no dry run.
 
     To an output it goes some entities at a time, within the project's memory. Raises what `resolve_one`, `export`,
     `check_output` and `write_batches` raise.
@@ -47,6 +48,10 @@ def export_feature(
         check_output(output)
     version = resolve_one(project, store, reference)
     frames = export(store, version, project.memory)
+    if dry_run:
+        first = next(frames)
+        rows = first.height + sum(frame.height for frame in frames)
+        return ExportResult(version, rows, tuple(first.columns), dry_run=True)
     if output is None:
         frame = pl.concat(frames)
         return ExportResult(version, frame.height, tuple(frame.columns), frame)

@@ -62,7 +62,8 @@ class LatestFeature:
 class LatestResult:
     """Everybody as of ``at`` (µs): ``entities`` rows of the entity's keys and the features, sorted by the keys.
 
-    ``frame`` is None where they were written to an output. ``as_of_run`` is the last run whose rows could answer.
+    ``frame`` is None where they were written to an output, and in a ``dry_run``. ``as_of_run`` is the last run whose
+    rows could answer.
     """
 
     entity_type: EntityType
@@ -73,6 +74,7 @@ class LatestResult:
     features: tuple[LatestFeature, ...]
     warnings: tuple[str, ...] = ()
     frame: pl.DataFrame | None = None
+    dry_run: bool = False
 
 
 def latest(
@@ -84,14 +86,15 @@ def latest(
     at: int,
     known: bool = False,
     output: TableFile | None = None,
+    dry_run: bool = False,
     limits: HistoryLimits = DEFAULT_LIMITS,
     progress: Progress = SILENT,
 ) -> LatestResult:
     """One row per entity of a type as of an instant (µs), written to ``output`` where there is one.
 
-    ``features`` come from `resolve_features`; ``known`` asks that a value was learned by then. Raises UsageError for an
-    entity type that does not exist or is not that of a feature, StoreError, CancelledError, and what `check_output` and
-    `write_batches` raise.
+    ``features`` come from `resolve_features`; ``known`` asks that a value was learned by then, ``dry_run`` writes
+    nothing. Raises UsageError for an entity type that does not exist or is not that of a feature, StoreError,
+    CancelledError, and what `check_output` and `write_batches` raise.
     """
     if output is not None:
         check_output(output)
@@ -117,7 +120,7 @@ def latest(
             everybody.add(feature)
     progress("sorting")
     frame = everybody.table(own)
-    if output is not None:
+    if output is not None and not dry_run:
         progress("writing")
         with write_batches(output.place, form=output.form) as write:
             write(frame)
@@ -134,7 +137,7 @@ def latest(
     )
     return LatestResult(
         own, at, state.last_run, len(frame), tuple(frame.columns), facts, tuple(warnings),
-        None if output is not None else frame,
+        None if output is not None or dry_run else frame, dry_run,
     )  # fmt: skip
 
 

@@ -128,6 +128,24 @@ def test_stdout_holds_one_document_and_stderr_the_talk(project: Folder) -> None:
     assert "features/bad.py" in ran.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("join", "LABELS", "-f", "age_share", "--timestamp-column", "at", "--as-of", "2030-01-01"),
+        ("join", "LABELS", "-f", "age_share", "--timestamp-column", "at", "--split", "train=2024-01-01,test"),
+        ("latest", "patient", "-f", "age_share", "--at", "2024-06-01"),
+        ("delete", "patient", "001", "--at", "2024-06-01", "--dry-run"),
+    ],
+    ids=["as of", "split", "latest", "delete"],
+)
+def test_a_time_that_is_taken_as_utc_is_among_the_warnings_of_the_document(
+    ingested: Folder, words: tuple[str, ...]
+) -> None:
+    ingested.write({"labels.csv": "patient_id,at\n001,2024-03-01T00:00:00Z\n"})
+    document = ingested.json(*(str(ingested.root / "labels.csv") if word == "LABELS" else word for word in words))
+    assert [line for line in document["warnings"] if "taken as UTC" in line]
+
+
 def test_quiet_prints_errors_only(project: Folder) -> None:
     ran = project.run("ingest", "-q")
     assert (ran.out, ran.err) == ("", "")

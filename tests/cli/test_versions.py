@@ -1,5 +1,6 @@
 """list, show, plan, lock and diff: what is declared, what would change and why, and what a change is worth."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -399,6 +400,17 @@ def test_lineage_takes_a_version(retyped: Folder) -> None:
     tree = retyped.run("lineage", "age_share@1").out
     assert "of_1" in tree
     assert "of_2" not in tree
+
+
+def test_show_gives_the_last_run_of_the_version_that_is_named(two_versions: Folder) -> None:
+    second, first = two_versions.json("runs")["runs"]
+    for reference, run in (("age_share@1", first), ("age_share@2", second), ("age_share", second)):
+        shown = two_versions.json("show", reference)
+        assert (shown["last_run"], shown["last_run_at"]) == (run["run_id"], run["started_at"])
+        assert re.search(rf"last run +\S+ {run['run_id']}", two_versions.run("show", reference).out)
+    two_versions.edit("features/cardiac.py", "/ 50", "/ 25")
+    two_versions.run("lock")
+    assert two_versions.json("show", "age_share@3")["last_run"] is None
 
 
 @pytest.mark.parametrize("command", ["show", "lineage"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import AGE, Folder
+from tests.conftest import AGE, PROJECT, Folder
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = [sys.executable, str(ROOT / "scripts" / "hook")]
@@ -84,13 +84,32 @@ def test_named_files_narrow_what_is_looked_at(repository: Folder) -> None:
     assert kinds(repository, str(repository.root / "features" / "other.py")) == ["missing"]
 
 
-def test_a_name_that_never_was_a_file_is_said_and_one_that_was_removed_is_not(repository: Folder) -> None:
-    assert "there is no file features/nope.py" in repository.run("check", "features/nope.py").out
+@pytest.mark.parametrize("mode", [[], ["--staged"]])
+def test_a_path_that_never_was_a_file_is_refused(repository: Folder, mode: list[str]) -> None:
+    refused = repository.run("check", *mode, str(repository.root / "features" / "cardaic.py"), code=2)
+    assert "there is no file" in refused.err
+    assert "features/cardiac.py'?" in refused.err
+    assert "there is no file" in repository.run("check", *mode, "/nowhere/at.all", code=2).err
+
+
+def test_a_path_of_a_file_that_git_knows_may_be_removed(repository: Folder) -> None:
     repository.write({"README.md": "about"})
     git(repository.root, "add", "README.md")
     git(repository.root, "commit", "-qm", "about")
     (repository.root / "README.md").unlink()
-    assert "no file" not in repository.run("check", "README.md").out
+    repository.run("check", str(repository.root / "README.md"))
+    git(repository.root, "commit", "-qam", "gone")
+    repository.run("check", str(repository.root / "README.md"))
+
+
+def test_a_path_of_a_removed_file_beside_the_project_is_no_error(folder: Folder) -> None:
+    git(folder.root, "init", "-q")
+    inner = Folder(folder.root / "ml", folder._capture)
+    inner.write(PROJECT)
+    folder.write({"tools.py": "print()"})
+    git(folder.root, "add", ".")
+    (folder.root / "tools.py").unlink()
+    inner.run("check", str(folder.root / "tools.py"))
 
 
 def test_staged_content_is_judged_not_the_working_tree(repository: Folder) -> None:

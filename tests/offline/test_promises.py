@@ -513,6 +513,8 @@ def summary_of(runs: Sequence[Run]) -> dict[str, FeatureSummary]:
                     before, committed_sha256=item.sha256, last_run=run.run_id, last_run_at=run.started_at,
                     committed_since=before.committed_since if same else run.started_at, last_status=item.status,
                 )  # fmt: skip
+            last_runs = {**(before.last_runs or {}), item.sha256: [run.run_id, run.started_at]}
+            before = replace(before, last_runs=last_runs)
             if item.statistics is not None:
                 before = replace(
                     before,

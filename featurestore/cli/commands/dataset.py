@@ -34,6 +34,7 @@ def command(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its label file, where that was not stored and has moved.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --rebuild: compare, write nothing.")] = False,
 ) -> None:
     """List the data sets that join --dataset stored, show one, or make it again.
 
@@ -84,14 +85,17 @@ def command(
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
     with session.progress(f"making {name} again") as progress:
-        if verify:
+        if verify or dry_run:
             result = verify_dataset(project, store, name, labels, progress=progress)
         else:
             result = rebuild_file(project, store, name, sink, labels, progress=progress)
     if rebuild:
         for warning in result.warnings:
             session.warn(warning)
-    if verify or session.json or path is not None:
-        session.show(lambda: json.datasets.rebuilt_document(result, path), lambda: text.datasets.rebuilt_lines(result))
+    if verify or dry_run or session.json or path is not None:
+        session.show(
+            lambda: json.datasets.rebuilt_document(result, path, dry_run=dry_run),
+            lambda: text.datasets.rebuilt_lines(result),
+        )
     session.report_findings(() if result.same else [f"{name}: the content differs", *result.reasons])
     raise typer.Exit(0 if result.same else 1)

@@ -24,6 +24,7 @@ def command(
         str | None, typer.Option(metavar="FILE", help="Write Evidently's report of the last run as HTML.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --report: write no file.")] = False,
 ) -> None:
     """Show how far each feature has drifted, worst first, or one feature's score from run to run.
 
@@ -50,7 +51,7 @@ def command(
         if name is None:
             raise UsageError("--report is about one feature", hint="featurestore drift NAME --report FILE")
         with session.progress("reading samples") as progress:
-            written = write_report(project, store, name, Path(report), progress=progress)
+            written = write_report(project, store, name, Path(report), dry_run=dry_run, progress=progress)
         session.show(lambda: json.drift.report_document(written), lambda: text.drift.report_line(written))
     elif recompute:
         from featurestore.workflows.drift.recompute import recompute as compute_again

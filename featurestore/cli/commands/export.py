@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import output_table
+from featurestore.cli.options import output_table, would_write
 from featurestore.cli.session import Session
 
 
@@ -20,6 +20,7 @@ def command(
         str | None,
         typer.Option("--format", metavar="FORMAT", help="csv, parquet, arrow or ndjson (default: by FILE's name)."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows, write nothing.")] = False,
 ) -> None:
     """Write the whole history of a feature version: keys, value, when it was true, when it was learned.
 
@@ -36,8 +37,8 @@ def command(
     project = session.project()
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
-    result = export_feature(project, session.offline(project), name, sink)
-    if path is not None:
+    result = export_feature(project, session.offline(project), name, sink, dry_run=dry_run)
+    if path is not None and not dry_run:
         session.note(f"{plural(result.rows, 'row')} written to {path}")
-    if session.json:
-        session.write_json(json.history.export_document(result, path))
+    if session.json or dry_run:
+        session.show(lambda: json.history.export_document(result, path), lambda: would_write(result.rows, path))

@@ -32,6 +32,7 @@ def command(
         str | None,
         typer.Option(metavar="FILE", help="Append what is answered as JSON lines, for verify --requests."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --log: append nothing.")] = False,
 ) -> None:
     """Read what is served online: value, time and version of each feature, for one or more entities.
 
@@ -51,6 +52,7 @@ def command(
 
     from featurestore.cli.options import fields, write_log
     from featurestore.render import json, text
+    from featurestore.render.words import plural
     from featurestore.workflows.get import get_by_id
 
     session: Session = ctx.obj
@@ -59,7 +61,9 @@ def command(
     with session.progress("asking the online store"):
         given = fields("--request", request, "--request amount=12.5")
         result = get_by_id(project, entity_type, ids, names, request=given, with_run=log is not None)
-    if log is not None:
+    if log is not None and dry_run:
+        session.note(f"would append {plural(len(json.get.log_lines(result)), 'line')} to {log}")
+    elif log is not None:
         warning = write_log(project, Path(log), json.get.log_text(json.get.log_lines(result)))
         result = result if warning is None else replace(result, warnings=(*result.warnings, warning))
     for warning in result.warnings:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore import times
-from featurestore.cli.options import instant, names, output_table
+from featurestore.cli.options import instant, names, output_table, would_write
 from featurestore.cli.session import Session
 
 
@@ -34,6 +34,7 @@ def command(
         str | None,
         typer.Option(metavar="SIZE", help="About how much a history may take, e.g. 500MB (default 2GB)."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows, write nothing.")] = False,
 ) -> None:
     """Write one row per entity as of a time: the values that a join of all entities with that time would give.
 
@@ -59,11 +60,12 @@ def command(
     with session.progress("reading the features") as progress:
         result = latest(
             project, store, entity_type, resolve_features(project, store, names(features), only=entity_type),
-            at=times.now() if given is None else given, known=known, output=sink, progress=progress,
+            at=times.now() if given is None else given, known=known, output=sink, dry_run=dry_run,
+            progress=progress,
         )  # fmt: skip
     for warning in result.warnings:
         session.warn(warning)
-    if session.json:
-        session.write_json(json.joins.latest_document(result, path))
+    if session.json or dry_run:
+        session.show(lambda: json.joins.latest_document(result, path), lambda: would_write(result.entities, path))
     elif path is not None:
         session.note(f"{plural(result.entities, 'row')} written to {path}")

@@ -23,6 +23,7 @@ def command(
         str | None,
         typer.Option(metavar="FILE", help="With --rejected: write them to a file of any format."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --output: write no file.")] = False,
 ) -> None:
     """Show the audit log, newest first; or one run with its features and the rows it set aside.
 
@@ -51,11 +52,16 @@ def command(
     detail = show_run(store, run)
     if rejected:
         path = None if output is None else Path(output)
-        if path is not None:
+        if path is not None and dry_run:
+            session.note(f"a dry run: {path} is not written")
+        elif path is not None:
             from featurestore.workflows.rejected import write_rejected
             from featurestore.workflows.table_files import TableFile
 
             write_rejected(detail, TableFile(path))
-        session.show(lambda: json.runs.rejected_document(detail, path), lambda: text.runs.rejected_page(detail, path))
+        session.show(
+            lambda: json.runs.rejected_document(detail, path, dry_run=dry_run),
+            lambda: text.runs.rejected_page(detail, None if dry_run else path),
+        )
         return
     session.show(lambda: json.runs.detail_document(detail), lambda: text.runs.run_page(detail))

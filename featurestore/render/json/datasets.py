@@ -60,7 +60,7 @@ def dataset_document(dataset: DataSet) -> dict[str, Json]:
     }
 
 
-def rebuilt_document(rebuilt: RebuildResult, target: Path | None) -> dict[str, Json]:
+def rebuilt_document(rebuilt: RebuildResult, target: Path | None, *, dry_run: bool = False) -> dict[str, Json]:
     return {
         "dataset": dataset_document(rebuilt.dataset),
         "same": rebuilt.same,
@@ -68,6 +68,7 @@ def rebuilt_document(rebuilt: RebuildResult, target: Path | None) -> dict[str, J
         "same_writer": rebuilt.same_writer,
         "reasons": list(rebuilt.reasons),
         "output": None if target is None else str(target),
+        "dry_run": dry_run,
     }
 
 

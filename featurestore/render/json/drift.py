@@ -72,7 +72,12 @@ def baseline_document(result: BaselineResult, *, dry_run: bool) -> dict[str, Jso
 
 
 def report_document(result: ReportResult) -> dict[str, Json]:
-    return {"feature": result.version.id.feature, "run_id": result.point.run_id, "report": str(result.path)}
+    return {
+        "feature": result.version.id.feature,
+        "run_id": result.point.run_id,
+        "report": str(result.path),
+        "dry_run": result.dry_run,
+    }
 
 
 def _point(point: Point) -> dict[str, Json]:

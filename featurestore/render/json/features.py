@@ -44,8 +44,11 @@ def entry_document(entry: Entry) -> dict[str, Json]:
 def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[str, Json]:
     """One feature in the keys of ``list`` and all that files say of it; ``committed`` is null until it is."""
     entry, closure = detail.entry, detail.closure
+    last_run, last_run_at = detail.last_run or (None, None)
     return {
         **entry_document(entry),
+        "last_run": last_run,
+        "last_run_at": instant(last_run_at),
         "function": entry.feature.function,
         "place": entry.feature.place,
         "form": "short" if entry.feature.short else "long",

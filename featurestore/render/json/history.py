@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from featurestore import times
 from featurestore.model import Json
 from featurestore.point_in_time.entities import entity_json
-from featurestore.render.json.joins import table_rows
+from featurestore.render.json.joins import rows_or_place
 from featurestore.render.json.versions import version_keys
 
 if TYPE_CHECKING:
@@ -42,5 +42,6 @@ def export_document(result: ExportResult, target: Path | None) -> dict[str, Json
         **version_keys(result.version),
         "count": result.rows,
         "columns": list(result.columns),
-        **({"output": str(target)} if result.frame is None else {"rows": table_rows(result.frame)}),
+        **rows_or_place(result.frame, target),
+        "dry_run": result.dry_run,
     }

@@ -72,8 +72,16 @@ def latest_document(result: LatestResult, target: Path | None) -> dict[str, Json
         "columns": list(result.columns),
         "features": features,
         "warnings": list(result.warnings),
-        **({"output": str(target)} if result.frame is None else {"rows": table_rows(result.frame)}),
+        **rows_or_place(result.frame, target),
+        "dry_run": result.dry_run,
     }
+
+
+def rows_or_place(frame: pl.DataFrame | None, target: Path | None) -> dict[str, Json]:
+    """The rows of a result, or the file that it goes to; neither in a dry run that names none."""
+    if frame is not None:
+        return {"rows": table_rows(frame)}
+    return {} if target is None else {"output": str(target)}
 
 
 def table_rows(frame: pl.DataFrame) -> list[Json]:

@@ -58,10 +58,11 @@ def detail_document(detail: RunDetail) -> dict[str, Json]:
     return {"runs": [{**run_document(detail.run), "rejected": rejected}]}
 
 
-def rejected_document(detail: RunDetail, path: Path | None) -> dict[str, Json]:
+def rejected_document(detail: RunDetail, path: Path | None, *, dry_run: bool = False) -> dict[str, Json]:
     """The rows that a run set aside, and the file they were written to."""
     rejected = [rejected_row(row) for row in detail.rejected]
-    return {"run_id": detail.run.run_id, "output": None if path is None else str(path), "rejected": rejected}
+    place = None if path is None else str(path)
+    return {"run_id": detail.run.run_id, "output": place, "rejected": rejected, "dry_run": dry_run}
 
 
 def run_document(run: Run) -> dict[str, Json]:

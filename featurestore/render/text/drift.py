@@ -81,7 +81,7 @@ def baseline_line(result: BaselineResult, *, dry_run: bool) -> RenderableType:
 
 
 def report_line(result: ReportResult) -> RenderableType:
-    return line(f"wrote {result.path}")
+    return line(f"{'would write' if result.dry_run else 'wrote'} {result.path}")
 
 
 def verdict_with_score(point: Point) -> Text:

@@ -153,10 +153,7 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
         *((label, "retired" if detail.retired and label == "status" else text) for label, text in show_rows(feature)),
         ("scope", scope_text(detail.scope) + ("" if detail.scopes_checked else "; unchecked, by [scopes] check")),
         ("columns", ", ".join(detail.columns) or "–"),
-        (
-            "last run" if detail.version is None else "last run of any",
-            f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip(),
-        ),
+        ("last run", "–" if detail.last_run is None else f"{instant(detail.last_run[1])} {detail.last_run[0]}"),
     ]
     rows += [("not seen", spot) for source in feature.reads for spot in source.blind_spots]
     kept = [(source.name, source.keep) for source in feature.reads if source.keep is not None]

@@ -17,17 +17,26 @@ from featurestore.workflows.references import resolve_one
 
 @frozen
 class ReportResult:
-    """The run that was reported, and the HTML file."""
+    """The run that was reported, and the HTML file; in a ``dry_run`` those that would be."""
 
     version: StoredVersion
     point: Point
     path: Path
+    dry_run: bool = False
 
 
 def write_report(
-    project: Project, store: OfflineStore, name: str, path: Path, *, progress: Progress = SILENT
+    project: Project,
+    store: OfflineStore,
+    name: str,
+    path: Path,
+    *,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
 ) -> ReportResult:
     """Writes Evidently's report of the last run of a feature (``name``, ``name@2``) against its reference, as HTML.
+
+    With ``dry_run`` only looks whether there is anything to compare.
 
     Raises UsageError if there is nothing to compare, StoreError if the file can't be written, and FeatureStoreError if
     Evidently is not installed.
@@ -42,6 +51,8 @@ def write_report(
             f"the last run of {version.id.feature} ({point.run_id}) has no other to be compared with",
             hint="it is the reference itself; ingest more, or name another with featurestore baseline",
         )
+    if dry_run:
+        return ReportResult(version, point, path, dry_run=True)
     progress("importing Evidently")
     from featurestore.drift import report  # SciPy, pandas and Evidently, which take seconds
 
