@@ -39,12 +39,20 @@ def write_lock(project: Project) -> Iterator[None]:
             os.pwrite(descriptor, json.dumps(_myself()).encode(), 0)
         except OSError as exc:  # of a descriptor it names no file
             raise from_os_error(OSError(exc.errno, exc.strerror, str(path))) from exc
-        _OPEN.add(descriptor)
+        _OPEN[descriptor] = _file_of(descriptor)
         yield
     finally:
         # The file is not removed: whoever waits has it open, and would lock a file that nobody else finds.
-        _OPEN.discard(descriptor)
-        os.close(descriptor)
+        _close(descriptor)
+
+
+def check_held() -> None:
+    """Raises FeatureStoreError where somebody has closed the file of a lock: others may hold it now."""
+    for descriptor, file in _OPEN.items():
+        try:
+            _check(descriptor, file)
+        except OSError as exc:
+            raise from_os_error(exc) from exc
 
 
 def holder_of(project: Project) -> str | None:
@@ -80,7 +88,25 @@ def prepare_folder(folder: Path) -> Path:
     return folder
 
 
-_OPEN: set[int] = set()
+_OPEN: dict[int, tuple[int, int]] = {}  # the files of locks, which their descriptors may not lead to any more
+
+
+def _file_of(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
+def _check(descriptor: int, file: tuple[int, int]) -> None:
+    if _file_of(descriptor) != file:  # it was closed, and its number given to another file
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def _close(descriptor: int) -> None:
+    """Closes a lock's file, and no other one. Raises OSError where it was closed already."""
+    file = _OPEN.pop(descriptor, None)
+    if file is not None:
+        _check(descriptor, file)
+    os.close(descriptor)
 
 
 def _close_in_child() -> None:

@@ -179,22 +179,25 @@ class SqlAuditLog(ABC):
             require("run_id IN (SELECT run_id FROM run_features WHERE name = {})", feature)
         if status is not None:
             require("status = {}", status)
+        ordered = _IN_ORDER
         if run_id is not None and run_id.isdigit() and len(run_id) < 18:
             require("run_seq = {}", int(run_id))
+            ordered = "SELECT *, run_seq AS place FROM runs"  # its place is among no others
         elif run_id is not None:
             require("starts_with(run_id, {})", run_id)
         where = " AND ".join(clauses)
         limit = "" if last is None else f" LIMIT {last:d}"
         chosen = (
-            f"FROM ({_IN_ORDER}) runs WHERE {where} "
+            f"FROM ({ordered}) runs WHERE {where} "
             f"ORDER BY place DESC, run_seq DESC NULLS FIRST, started_at DESC, run_id{limit}"
         )
         runs = self._rows(f"SELECT * {chosen}", values)
         if not runs:
             return []
-        items = self._rows(
-            f"SELECT * FROM run_features WHERE run_id IN (SELECT run_id {chosen}) ORDER BY run_id, position", values
-        )
+        of_runs, asked = f"IN (SELECT run_id {chosen})", values
+        if len(runs) == 1:
+            of_runs, asked = "= $1", [runs[0]["run_id"]]
+        items = self._rows(f"SELECT * FROM run_features WHERE run_id {of_runs} ORDER BY run_id, position", asked)
         by_run: dict[str, list[FeatureRun]] = {}
         for row in items:
             by_run.setdefault(row["run_id"], []).append(audit_rows.read_feature(row))

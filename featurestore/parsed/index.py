@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
@@ -128,8 +129,12 @@ def parse_index(text: bytes) -> Index:
 
 
 def write_index(path: Path, index: Index) -> None:
-    """Raises OSError."""
-    write_atomically(path, index_text(index), mode=0o600)
+    """Writes it where it is another than the one that is there. Raises OSError."""
+    text = index_text(index)
+    with suppress(OSError):
+        if read_own(path, DERIVED) == text:
+            return  # it is on disk already, and to flush it takes longer than to read it
+    write_atomically(path, text, mode=0o600)
 
 
 def index_text(index: Index) -> bytes:

@@ -134,6 +134,7 @@ def test_a_feature_that_closes_every_file_ends_the_run_with_words(project: Folde
     done = ingested_by_itself(project)
     assert done.returncode == 4, done.stderr
     assert "os.closerange()" in json.loads(done.stdout)["error"]["hint"]
+    assert project.json("runs")["runs"] == [], "nobody held the lock"
 
 
 def ingested_by_itself(project: Folder) -> "subprocess.CompletedProcess[str]":

@@ -140,3 +140,12 @@ def test_what_is_kept_longer_is_said_with_its_reason(rotated: Folder) -> None:
     rotated.run("ingest")
     assert kept_rows(rotated) == 3
     assert "1 row of 1 file that is gone is kept: chol_10d may look at all of them" in kept_line(rotated)
+
+
+def test_what_is_kept_is_written_once_where_a_run_only_looks_at_it_again(project: Folder) -> None:
+    project.run("ingest")
+    index = project.root / ".featurestore" / "rows" / "visits" / "index.json"
+    before = index.stat()
+    project.edit("features/cardiac.py", "/ 100", "/ 50")
+    project.run("ingest")  # a new version of the same rows, after which they are tidied
+    assert (index.stat().st_ino, index.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -12,7 +12,7 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import StoreError
-from featurestore.offline.duckdb import reading
+from featurestore.offline.duckdb import engine as engines
 from featurestore.offline.duckdb.place import FILE
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.offline.history import learn, version
@@ -31,6 +31,11 @@ def another_process_may_write(project: Project) -> bool:
     code = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE IF NOT EXISTS other (i INT)')"
     command = [sys.executable, "-c", code, str(project.state / FILE)]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def idle() -> engines.Engine | None:
+    """The DuckDB that nobody uses at the moment."""
+    return engines._idle
 
 
 def test_a_reader_keeps_writers_of_other_processes_out_until_it_is_done(project: Project) -> None:
@@ -134,14 +139,14 @@ def test_the_duckdb_that_is_left_reads_another_project_unless_it_has_spilled(
     store = DuckDBStore(project)
     with store.reading():
         assert store.latest(OF).height == 1
-        (engine,) = reading._engines.values()
+        (engine,) = engines._engines.values()
         if spilled:
             reader = engine.attach()
             reader.execute("SET memory_limit = '16MB'; CREATE TEMP TABLE much AS SELECT random() FROM range(4_000_000)")
             reader.execute("DROP TABLE much")
             engine.detach(reader)
     assert DuckDBStore(other).latest(OF).height == 2
-    assert (reading._idle is engine) is not spilled
+    assert (engines._idle is engine) is not spilled
     assert DuckDBStore(project).latest(OF).height == 1
 
 
@@ -169,3 +174,29 @@ def test_a_forked_child_reads_what_its_parent_has_read(project: Project) -> None
     )
     ran = subprocess.run([sys.executable, "-c", code, str(project.root)], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 41, ran.stderr
+
+
+def test_a_writer_uses_the_duckdb_that_runs_already_and_leaves_it_for_the_next(project: Project) -> None:
+    store = DuckDBStore(project)
+    assert store.latest(OF).height == 1
+    running = idle()
+    assert running is not None
+    with store.writing("r2"):
+        assert idle() is None
+    assert idle() is running
+    assert another_process_may_write(project)
+
+
+def test_a_run_that_fails_leaves_the_file_to_others_and_the_next_run_is_stored(project: Project) -> None:
+    store = DuckDBStore(project)
+    with pytest.raises(RuntimeError), store.writing("r2"):
+        raise RuntimeError
+    assert another_process_may_write(project)
+    learn(store, OF, [("b", 0, 2)], "r3")
+    assert store.latest(OF).height == 2
+
+
+def test_a_writer_leaves_no_write_ahead_log_beside_the_file(project: Project) -> None:
+    store = DuckDBStore(project)
+    store.set_erasures([])  # no run, and no checkpoint of its own
+    assert [path.name for path in project.state.glob(f"{FILE}*")] == [FILE]

@@ -41,12 +41,12 @@ from featurestore.offline.copies import Copies, Nothing, Replacement
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.copies import copy_file, new_file, open_copy, remove, take_place
+from featurestore.offline.duckdb.engine import NAME, EngineLease, writer_engine
 from featurestore.offline.duckdb.errors import busy, error_of, is_busy
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.holder import holder_of_file
 from featurestore.offline.duckdb.place import LOCAL, history_path, stamp_of, wal_of
-from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, catch_up, note_last_run, note_restored, set_back
@@ -76,10 +76,15 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class _Reader:
-    """One thread's open file: attached at the first question, closed when its outermost `reading` ends."""
+    """One thread's open file: attached at the first question, closed when its outermost `reading` ends.
+
+    ``meta`` and ``lost`` were found when it was opened. Nobody writes to it while it is.
+    """
 
     depth: int = 0
     file: DuckDBFile | None = None
+    meta: Sequence[dict[str, Any]] = ()
+    lost: SetBackError | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
 
@@ -119,17 +124,21 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         if not is_there(self._path):
             return self._set_back(None)
         with self.reading():
-            file = self._file()
-            try:
-                return self._set_back(file if file.format() else None)
-            except duckdb.Error as exc:
-                raise error_of(exc, self._path) from exc
+            return self._opened_reader().lost
+
+    def erasures(self) -> list[Erasure]:
+        if not is_there(self._path):
+            return []
+        with self.reading():
+            return read_erasures(self._opened_reader().meta)
 
     def catch_up(self) -> None:
+        if not is_there(self._path):
+            return
         with self.reading():
-            file = self._file() if is_there(self._path) else None
-            if file is not None and file.meta():
-                self._unsettled = (*self._unsettled, *catch_up(self._project, LOCAL, file))
+            reader = self._opened_reader()
+            if reader.meta and reader.file is not None:
+                self._unsettled = (*self._unsettled, *catch_up(self._project, LOCAL, reader.file))
 
     def missing_right(self) -> StoreError | None:
         for path in (self._path, self._path.parent):
@@ -504,6 +513,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
     def _file(self) -> DuckDBFile:
         """This thread's file, opened by the first question: a `reading` without one keeps nobody out."""
+        reader = self._opened_reader()
+        assert reader.file is not None
+        return reader.file
+
+    def _opened_reader(self) -> _Reader:
+        """This thread's reader, with its file open."""
         reader = self._reader()
         assert reader is not None, "call it inside `reading`"
         if reader.file is None:
@@ -514,18 +529,18 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                     connection = self._when_free(engine.attach)
                     opening.callback(engine.detach, connection)
                     file = DuckDBFile(connection)
-                    self._pending = self._look(file)
+                    self._pending = self._look(file, reader)
                 except duckdb.Error as exc:
                     raise error_of(exc, self._path) from exc
                 reader.file = file
                 reader.stack.push(opening.pop_all())
-        return reader.file
+        return reader
 
-    def _look(self, file: DuckDBFile) -> tuple[str, ...]:
+    def _look(self, file: DuckDBFile, reader: _Reader) -> tuple[str, ...]:
         """What there is to say of a file that was opened. Raises NewerFormatError."""
-        meta = file.meta()
+        reader.meta = meta = file.meta()
         schema.check_format(int(meta[0]["format"]) if meta else 0, str(self._path))
-        lost = self._set_back(file if meta else None)
+        reader.lost = lost = self._set_back(file if meta else None)
         said = () if lost is None else (f"{lost}; {lost.hint}",)
         return (*said, UNFINISHED) if read_erasures(meta) else said
 
@@ -544,22 +559,32 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         """The file, open for writing; this process's turn to write must be held."""
         if not self._path.exists() and (lost := self._set_back(None)) is not None:
             raise lost
-        connection = self._when_free(lambda: duck.connect(self._path, memory=self._memory))
-        file = DuckDBFile(connection, waiting=self._memory // 4)
         try:
-            # DuckDB creates the file with the permissions that the umask leaves.
-            if self._path.stat().st_mode & 0o777 != 0o600:
-                self._path.chmod(0o600)
-            written_in = file.format()
-            schema.check_format(written_in, str(self._path))
-            if (lost := self._set_back(file if written_in else None)) is not None:
-                raise lost
-            file.migrate()
-            yield file
+            with writer_engine(self._path, self._memory) as engine:
+                connection = self._when_free(lambda: engine.attach(writing=True))
+                try:
+                    file = DuckDBFile(connection, waiting=self._memory // 4)
+                    try:
+                        self._prepare(file)
+                        yield file
+                    finally:
+                        file.close()
+                finally:
+                    engine.detach(connection)
         except duckdb.Error as exc:
             raise error_of(exc, self._path) from exc
-        finally:
-            file.close()
+
+    def _prepare(self, file: DuckDBFile) -> None:
+        """Brings a file that was opened for writing to this release's format. Raises StoreError, duckdb.Error."""
+        # DuckDB creates the file with the permissions that the umask leaves.
+        if self._path.stat().st_mode & 0o777 != 0o600:
+            self._path.chmod(0o600)
+        written_in = file.format()
+        schema.check_format(written_in, str(self._path))
+        if (lost := self._set_back(file if written_in else None)) is not None:
+            raise lost
+        if written_in < schema.FORMAT:
+            file.migrate()
 
     @contextmanager
     def _turn(self, turn: Callable[[float], AbstractContextManager[None]]) -> Iterator[None]:

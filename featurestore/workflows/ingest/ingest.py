@@ -17,6 +17,7 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
 from featurestore.evaluation.retention import check_retentions
 from featurestore.frozen import frozen
+from featurestore.locking import check_held
 from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -250,6 +251,7 @@ class _Ingestion:
                     rows = f"{event.target.feature.name}: {event.height:,} rows"
                     self._progress(f"{rows}; {done} of {len(targets)} features done")
             self._progress.check()
+            check_held()  # a feature may have closed every file
             return recorder.commit()
 
     def _is_back(self) -> bool:

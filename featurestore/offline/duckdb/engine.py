@@ -1,9 +1,9 @@
-"""DuckDB files that are open for reading, each once per process.
+"""DuckDB files that are open, each once per process.
 
-Opening a file takes 15 ms, nearly all of it to start DuckDB; attaching a file to a DuckDB that runs already takes less
-than one. So the DuckDB that was used last goes on running, without the file, for the next reader of any file. And a
-file must not be opened twice: its lock belongs to the process, and closing the file in one thread releases the lock
-for all.
+Opening a file takes 15 ms, nearly all of it to start DuckDB, and closing it takes five; attaching a file to a DuckDB
+that runs already takes less than one. So the DuckDB that was used last goes on running, without the file, for whoever
+opens a file next. And a file must not be opened twice: its lock belongs to the process, and closing the file in one
+thread releases the lock for all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _idle: Engine | None = None  # no thread uses it
 
 
 class Engine:
-    """A DuckDB in memory, to which one file is attached while any thread reads it. Threads share it."""
+    """A DuckDB in memory, to which one file is attached while any thread reads it, or one writes it.
+
+    Readers share it; a writer has one alone.
+    """
 
     def __init__(self, path: Path, memory: int) -> None:
         self._path = path
@@ -37,37 +40,41 @@ class Engine:
         self.sound = True  # an error may be one that this DuckDB does not recover from
         self._connection = duck.connect(memory=memory, spill=duck.spill_beside(path))
         self.users = 0
-        self._readers = 0
+        self._attached = 0  # connections to the file
 
-    def attach(self) -> duckdb.DuckDBPyConnection:
-        """A connection that reads the file. Raises duckdb.Error, also where the file is busy."""
+    def attach(self, *, writing: bool = False) -> duckdb.DuckDBPyConnection:
+        """A connection to the file, which a writer makes where it is missing.
+
+        Raises duckdb.Error, also where the file is busy.
+        """
         with _guard:
-            if self._readers == 0:
+            if self._attached == 0:
                 self.sound = False
-                self._connection.execute(f"ATTACH {literal(self._path)} AS {NAME} (READ_ONLY)")
-            self._readers += 1
-            reader = self._connection.cursor()
+                how = "READ_WRITE" if writing else "READ_ONLY"
+                self._connection.execute(f"ATTACH {literal(self._path)} AS {NAME} ({how})")
+            self._attached += 1
+            connection = self._connection.cursor()
         try:
-            interrupt_on_signal(reader)
+            interrupt_on_signal(connection)
             # A cursor is a connection of its own, with its own settings.
-            reader.execute(f"USE {NAME}; SET TimeZone = 'UTC'")
+            connection.execute(f"USE {NAME}; SET TimeZone = 'UTC'")
         except BaseException:
-            self.detach(reader)
+            self.detach(connection)
             raise
-        return reader
+        return connection
 
-    def detach(self, reader: duckdb.DuckDBPyConnection) -> None:
+    def detach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Closes a connection from `attach`; the last one detaches the file."""
-        reader.close()
+        connection.close()
         with _guard:
-            self._readers -= 1
-            if self._readers == 0:
+            self._attached -= 1
+            if self._attached == 0:
                 with suppress(duckdb.Error):  # after a fatal error DuckDB releases the file only when it is closed
                     self._connection.execute(f"DETACH {NAME}")
                     self.sound = True
 
     def move(self, path: Path) -> None:
-        """Has the next reader attach another file. Raises duckdb.Error where something has spilled beside this one."""
+        """Has the next user attach another file. Raises duckdb.Error where something has spilled beside this one."""
         if path.resolve() != self.place:
             self._connection.execute(f"SET temp_directory = {literal(duck.spill_beside(path))}")
         self._path, self.place = path, path.resolve()
@@ -109,6 +116,22 @@ class EngineLease:
             return self._engine
 
 
+@contextmanager
+def writer_engine(path: Path, memory: int) -> Iterator[Engine]:
+    """An engine for a writer of the file, who shares it with nobody. Raises duckdb.Error."""
+    duck.check_path(path)
+    with _guard:
+        engine = _take_idle(path, memory)
+    engine = engine or Engine(path, memory)
+    try:
+        yield engine
+    finally:
+        if duck.spill_beside(path).exists():  # which goes away with the DuckDB that has spilled
+            engine.sound = False
+        with _guard:
+            _keep_if_sound(engine)
+
+
 def _borrow(path: Path, memory: int) -> Engine:
     """The engine of a file, shared by all stores of the process; the first one sets its memory."""
     duck.check_path(path)
@@ -122,17 +145,22 @@ def _borrow(path: Path, memory: int) -> Engine:
 
 
 def _return(engine: Engine) -> None:
-    global _idle
     with _guard:
         engine.users -= 1
         if engine.users:
             return
         del _engines[engine.place]
-        done: Engine | None = engine
-        if engine.sound:
-            done, _idle = _idle, engine
-        if done is not None:
-            done.close()
+        _keep_if_sound(engine)
+
+
+def _keep_if_sound(engine: Engine) -> None:
+    """Has the engine go on running for whoever is next, in place of another one that did."""
+    global _idle
+    done: Engine | None = engine
+    if engine.sound:
+        done, _idle = _idle, engine
+    if done is not None:
+        done.close()
 
 
 def _take_idle(path: Path, memory: int) -> Engine | None:
