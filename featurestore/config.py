@@ -179,7 +179,7 @@ def _is_there(path: Path) -> bool:
 def load_project(root: Path, *, lock_timeout: float | None = None, memory: str | None = None) -> Project:
     """Reads and checks ``root/featurestore.toml``; the arguments win over it.
 
-    Raises ConfigError naming the file and the key.
+    Raises ConfigError naming the file, the line and the key.
     """
     path = root / FILE
     try:
@@ -187,12 +187,13 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     except OddFileError as exc:
         raise ConfigError(str(exc.strerror), where=str(exc.filename), hint="move it away, then try again") from exc
     try:
-        data = parse_toml(Fence(root).read(path, SETTINGS))
+        content = Fence(root).read(path, SETTINGS)
+        data = parse_toml(content)
     except OSError as exc:
         raise ConfigError(reason(exc), where=str(path)) from exc
     except ValueError as exc:
         raise ConfigError(str(exc), where=str(path)) from exc
-    top = TomlTable(data, str(path))
+    top = TomlTable(data, str(path), content=content)
     top.allow(*TABLES)
     project = top.table("project", required=True).allow("name", "lock_timeout")
     offline = top.table("offline").allow("url", "password_file", "memory", "window_rows")
@@ -304,7 +305,7 @@ def _file(name: str, table: TomlTable, root: Path) -> Path | None:
 def _entity_type(name: str, table: TomlTable) -> EntityType:
     table.allow("keys")
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.place())
     keys = table.table("keys", required=True)
     if not keys.data:
         raise table.error("keys", "is empty", hint='for example keys = { patient_id = "string" }')
@@ -328,7 +329,7 @@ def _feature_set(
 ) -> FeatureSet:
     table.allow("features", "roles")
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.place())
     listed = table.get("features", list, []) if listed is None else listed
     if not listed or not all(isinstance(item, str) and item for item in listed):
         raise table.error("features", "must be a list of feature names", 'for example features = ["age", "risk@2"]')
@@ -347,7 +348,7 @@ def _roles(table: TomlTable, entity_types: Collection[str]) -> Mapping[str, str]
 def _model(name: str, table: TomlTable, entity_types: Collection[str], sets: Mapping[str, FeatureSet]) -> FeatureSet:
     """What a model was trained on. ``features`` may name a feature set, ``"@name"``, or be a list with some in it."""
     if name in sets:
-        raise ConfigError(f"{table.path}: a feature set is called {name} too", where=table.file, hint="rename one")
+        raise ConfigError(f"{table.path}: a feature set is called {name} too", where=table.place(), hint="rename one")
     given = table.get("features", (list, str), [])
     if isinstance(given, str) and not given.startswith("@"):
         hint = 'for example features = ["age", "risk@2"], or features = "@cardiac_v1"'

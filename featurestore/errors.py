@@ -277,6 +277,11 @@ def with_article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """``1 row``, ``1,204 rows``; ``nouns`` where the plural takes more than an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """A hint for a mistyped word: the closest valid one, or all of them where there are few."""
     options = sorted(words)

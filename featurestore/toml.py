@@ -24,6 +24,10 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _WORDS: dict[type, str] = {
     bool: "true or false", str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
 }  # fmt: skip
+_EXAMPLES: dict[type, str] = {
+    bool: "true", str: '"…"', int: "1", float: "0.5", dict: '{ … = "…" }', list: '["…"]',
+}  # fmt: skip
+_MOST_LINES = 5_000
 _NO_TABLES = frozenset({str, int, float, bool, list, tuple})
 _PLAIN_KEY = re.compile(r"[^@:/\x00-\x1f]{1,64}")
 # A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
@@ -62,6 +66,37 @@ def decode(data: bytes) -> str:
         raise ValueError(f"is not UTF-8 (line {line}): save it as UTF-8") from exc
 
 
+def find_line(text: str, keys: Sequence[str]) -> int | None:
+    """The line, from 1, where a key is set, or the table that should have it; None where none of them is there.
+
+    tomllib says of no key where it stands. But the first lines of a file are a file too, wherever no value is cut off:
+    the key stands after the longest one that lacks it.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    if len(lines) > _MOST_LINES:
+        return None
+    while keys and not _has(tomllib.loads(text), keys):
+        keys = keys[:-1]
+    without = 0
+    for count in range(1, len(lines) + 1) if keys else ():
+        try:
+            beginning = tomllib.loads("\n".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            continue
+        if _has(beginning, keys):
+            return without + 1
+        without = count
+    return None
+
+
+def _has(data: object, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not isinstance(data, dict) or key not in data:
+            return False
+        data = data[key]
+    return True
+
+
 class TomlTable:
     """A table of a TOML file that knows its place, so that every error can name file and key.
 
@@ -69,8 +104,22 @@ class TomlTable:
     the file does not say what it was meant to.
     """
 
-    def __init__(self, data: Mapping[str, Any], file: str, path: str = "") -> None:
-        self.data, self.file, self.path = data, file, path
+    def __init__(
+        self, data: Mapping[str, Any], file: str, keys: tuple[str, ...] = (), content: bytes | None = None
+    ) -> None:
+        """``keys`` lead to the table; ``content`` is that of the file, None where there are no lines to name."""
+        self.data, self.file = data, file
+        self._keys, self._content = keys, content
+
+    @property
+    def path(self) -> str:
+        return ".".join(map(shown_key, self._keys))
+
+    def place(self, name: str | None = None) -> str:
+        """Where a key stands, or the table: ``featurestore.toml:12``."""
+        keys = self._keys if name is None else (*self._keys, name)
+        line = None if self._content is None else find_line(decode(self._content), keys)
+        return self.file if line is None else f"{self.file}:{line}"
 
     def key(self, name: str) -> str:
         """The key as a person would look for it: ``sources.visits.path``."""
@@ -78,7 +127,7 @@ class TomlTable:
 
     def error(self, name: str, message: str, hint: str | None = None) -> ConfigError:
         """An error about one key, to be raised by the caller."""
-        return ConfigError(f"{self.key(name)} {message}", where=self.file, hint=hint)
+        return ConfigError(f"{self.key(name)} {message}", where=self.place(name), hint=hint)
 
     def allow(self, *names: str, elsewhere: Callable[[], Iterable[str]] = tuple) -> TomlTable:
         """The table itself. Raises ConfigError for a key that is not among ``names``.
@@ -92,7 +141,7 @@ class TomlTable:
             hint = did_you_mean(name, names)
             if nearest(name, names) is None and name not in set(elsewhere()):
                 here = f"[{self.path}] " if self.path else ""
-                raise ConfigError(f"{here}has a key that is not known", where=self.file, hint=hint)
+                raise ConfigError(f"{here}has a key that is not known", where=self.place(name), hint=hint)
             raise self.error(name, "is not a known key", hint)
         return self
 
@@ -105,7 +154,8 @@ class TomlTable:
         if wrong_bool or not isinstance(value, kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
             wanted = " or ".join(dict.fromkeys(_WORDS[one] for one in kinds if one is not int or float not in kinds))
-            raise self.error(name, f"must be {wanted}, not {_WORDS.get(type(value), 'a date or a time')}")
+            found = _WORDS.get(type(value), "a date or a time")
+            raise self.error(name, f"must be {wanted}, not {found}", f"for example {name} = {_EXAMPLES[kinds[0]]}")
         return value
 
     def text(self, name: str, default: str | None = None) -> str | None:
@@ -147,7 +197,7 @@ class TomlTable:
         """An inner table; an empty one where there is none."""
         if required and name not in self.data:
             raise self.error(name, "is missing", hint=f"add [{self.key(name)}]")
-        return TomlTable(self.get(name, dict, {}), self.file, self.key(name))
+        return TomlTable(self.get(name, dict, {}), self.file, (*self._keys, name), self._content)
 
     def tables(self, name: str) -> Iterable[tuple[str, TomlTable]]:
         """The tables inside an inner table, by name."""

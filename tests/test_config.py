@@ -7,6 +7,7 @@ import pytest
 
 from featurestore.config import find_root, load_project
 from featurestore.errors import ConfigError, NoProjectError
+from featurestore.toml import find_line
 from tests.conftest import TOML, Folder
 
 MINIMAL = '[project]\nname = "p"\n'
@@ -142,7 +143,7 @@ def test_a_memory_that_is_not_a_size_or_too_small_is_refused(folder: Folder, tex
         ("[online.'redis://:s3cr3t@h']\n[online.'redis://:s3cr3t@h']\n", "Cannot declare (at line 4, column"),
         ("[online]\nurl = ['redis://:s3cr3t@h']\n", "online.url must be text, not a list"),
         ("[online]\n's3cr3t' = 1\n", "[online] has a key that is not known"),
-        ("['redis://:s3cr3t@h']\n", "featurestore.toml: has a key that is not known"),
+        ("['redis://:s3cr3t@h']\n", "has a key that is not known"),
         ("[sources.w]\ntype = 's3cr3t'\n", "sources.w.type is not a known source type"),
         ("[offline]\nmemory = 's3cr3t'\n", "offline.memory is not a size; write for example 500MB"),
     ],
@@ -203,3 +204,41 @@ def test_a_variable_that_says_nothing_of_drift_is_refused(
     monkeypatch.setenv(f"FEATURESTORE_DRIFT_{name}", value)
     with pytest.raises(ConfigError, match=said):
         load_project(folder.root)
+
+
+PLACES = """\
+[project]
+name = "p"
+
+[sources.v]  # with words
+type = "csv"
+id = [
+    "a",
+    "b",
+]
+path = '''
+x.csv'''
+timezone = 3
+[entity_types."odd name"]
+keys = { id = "float" }
+"""
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        (["project"], 1), (["project", "name"], 2), (["sources", "v"], 4), (["sources", "v", "id"], 6),
+        (["sources", "v", "path"], 10), (["sources", "v", "timezone"], 12), (["sources", "v", "event_time"], 4),
+        (["entity_types", "odd name", "keys", "id"], 14), (["drift"], None), ([], None),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_key_is_found(keys: list[str], line: int | None, ends: str) -> None:
+    assert find_line(PLACES.replace("\n", ends), keys) == line
+
+
+def test_an_error_names_the_line_and_an_example(folder: Folder) -> None:
+    error = refused(folder, MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\nid = "no"\n')
+    assert error.where == f"{folder.root / 'featurestore.toml'}:6"
+    assert error.hint == 'for example id = ["…"]'
+    assert refused(folder, MINIMAL + "[sources.v]\n").where == f"{folder.root / 'featurestore.toml'}:3"

@@ -120,7 +120,7 @@ def zone(option: str, text: str | None) -> str | None:
 
 def would_write(rows: int, path: Path | None) -> str:
     """What a dry run says of the table that it does not write."""
-    from featurestore.render.words import plural
+    from featurestore.errors import plural
 
     return f"would write {plural(rows, 'row')} to {path or 'stdout'}"
 

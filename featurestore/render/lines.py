@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featurestore.errors import plural
 from featurestore.point_in_time.entities import format_entity
-from featurestore.render.words import drift_reasons, plural
+from featurestore.render.words import drift_reasons
 
 if TYPE_CHECKING:
     from featurestore.model import Check, RejectedRow, Run

@@ -62,11 +62,6 @@ def age(micros: int | None) -> str:
     return f"{seconds} s"
 
 
-def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """``1 row``, ``1,204 rows``; ``nouns`` where the plural takes more than an s."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
-
-
 def count(value: int) -> str:
     """``1,204``; nothing for 0, which a table of counts leaves out."""
     return f"{value:,}" if value else ""

@@ -42,7 +42,8 @@ class Token:
 def read_tokens(path: Path) -> tuple[Token, ...]:
     """The tokens of a file. Raises ConfigError naming the file and the key; never quotes a token."""
     try:
-        top = TomlTable(parse_toml(path.read_bytes()), str(path)).allow("tokens")
+        content = path.read_bytes()
+        top = TomlTable(parse_toml(content), str(path), content=content).allow("tokens")
     except OSError as exc:
         raise ConfigError(f"can't be read: {os_reason(exc)}", where=str(path), hint="--token-file FILE") from exc
     except ValueError as exc:

@@ -18,7 +18,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import NothingToReadError, SourceError, UsageError, os_reason
+from featurestore.errors import NothingToReadError, SourceError, UsageError, os_reason, plural
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.regular import in_home
@@ -318,7 +318,8 @@ class FileSource:
         if left := len(names) - len(found):
             other = next(name for name in names if folder / name not in set(found))
             text = (
-                f"source {self._name}: {left} file(s) in {shown} are not named like {self._type} and left out: {other}"
+                f"source {self._name}: left out in {shown}: {plural(left, 'file')} not named like {self._type}, "
+                f"such as {other}"
             )
             self._warnings = (*self._warnings, *(() if text in self._warnings else (text,)))
         return found
@@ -393,8 +394,9 @@ class FileSchemas:
         for column in sorted(having):
             without = [name for name, columns in self._columns.items() if column not in columns]
             if without:
-                more = f" and {len(without) - 1:,} more file(s)" if len(without) > 1 else ""
-                report(f"{without[0]}{more} has no column {column!r}, which {having[column]} has: it is null there")
+                more = f" and {plural(len(without) - 1, 'more file')}" if len(without) > 1 else ""
+                lack = "have" if more else "has"
+                report(f"{without[0]}{more} {lack} no column {column!r}, which {having[column]} has: it is null there")
 
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {

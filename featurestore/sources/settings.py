@@ -33,7 +33,7 @@ def nfc(name: str) -> str:
 def read_source(name: str, table: TomlTable) -> Source:
     """Reads a source's table. Raises ConfigError naming file and key."""
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.place())
     source_type = _find_type(table)
     table.allow(*COMMON, *source_type.KEYS, elsewhere=all_keys)
     zone = table.text("timezone")

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from featurestore.dialect import STANDARD, Dialect
-from featurestore.errors import SourceError
+from featurestore.errors import SourceError, plural
 from featurestore.tables.batch import MAX_COLUMNS, Batch
 from featurestore.tables.blocks import BLOCK, MAX_LINE, UTF8_MARK, ends_with_line, read_blocks
 from featurestore.tables.records import Records, Shape, split, split_quickly, without_comments
@@ -63,7 +63,7 @@ def read_csv(
         if nameless == len(columns):
             way = hint("skip_rows", "1") or "leave out the lines before the header"
             raise SourceError("the header names no column", where=name, hint=way)
-        report(f"{name}: {nameless} column(s) without a name in the header are left out")
+        report(f"{name}: left out: {plural(nameless, 'column')} without a name in the header")
     empty, tail = True, b""
     for block in chain(blocks, (None,)):
         # Up to its last line end, so that rows are not copied once more to part them from one that is cut off.
@@ -187,13 +187,13 @@ class _File:
             report(f"{self.name} has a header and no rows")
         if self.marks:
             report(
-                f"{self.name}: {self.marks:,} row(s) begin with the mark of UTF-8 that files begin with, which is left "
-                "out: were files put together?"
+                f"{self.name}: left out: the mark of UTF-8 that files begin with, in {plural(self.marks, 'row')}: were "
+                "files put together?"
             )
         if self.doubtful:
             report(
-                f"{self.name}: {len(self.doubtful):,} row(s), the first row {self.doubtful[0]}, have a quoted field of "
-                f"several lines, one of which has the {self.shape.fields} fields of a whole row: is a quote missing?"
+                f"{self.name}: a line inside a quoted field has the {self.shape.fields} fields of a whole row, in "
+                f"{plural(len(self.doubtful), 'row')}, first in row {self.doubtful[0]}: is a quote missing?"
             )
 
     def _explain(self, records: Records) -> SourceError:

@@ -30,7 +30,7 @@ def read_label_dialect(settings: Mapping[str, Any], place: str) -> Dialect:
     for name in columns:
         if not isinstance(columns[name], dict):
             raise table.error("columns", f"must have a table for {name!r}", _EXAMPLE)
-        column = TomlTable(columns[name], place, f"columns.{name}").allow(*_TIMES, "rename")
+        column = TomlTable(columns[name], place, ("columns", name)).allow(*_TIMES, "rename")
         formats[name] = read_time_format(column)
         if (in_file := column.text("rename")) is not None:
             renamed[normalize("NFC", name)] = normalize("NFC", in_file)

@@ -57,7 +57,7 @@ def look_at_server(url: str, table: str | None, decimal: str | None) -> Data:
 
 
 def _settings(url: str, table: str) -> PostgresSettings:
-    return read_settings(TomlTable({"url": url, "table": table or "any"}, "the command line", FLAG))
+    return read_settings(TomlTable({"url": url, "table": table or "any"}, "the command line", (FLAG,)))
 
 
 def _only(names: Sequence[str]) -> str:

@@ -147,7 +147,7 @@ HEADERS = {
     "a name twice": csv("id,at,x,x\n1,2024-01-01,1,2\n", refusal="names 'x' 2 times", hint="header = false"),
     "a name twice, but for case": csv("id,at,x,X\n1,2024-01-01,1,2\n", [1]),
     "a column without a name": csv(
-        "id,,at,x\n1,9,2024-01-01,1\n", [1], warning="1 column(s) without a name in the header are left out"
+        "id,,at,x\n1,9,2024-01-01,1\n", [1], warning="left out: 1 column without a name in the header"
     ),
     "names in quotes": csv(GOOD.replace("id,at,x", '"id","at","x"'), ROWS),
     "a line break in a name": csv(GOOD.replace("id,at,x", '"id","at",x').replace(",x\n", ',"x"\n'), ROWS),
@@ -185,7 +185,7 @@ ENCODINGS = {
     "UTF-8 under another name": csv(ACCENTS.encode(), refusal="is not ascii", settings='encoding = "ascii"'),
     "files with marks of UTF-8 put together": csv(
         b"\xef\xbb\xbf" + GOOD.encode() + b"\xef\xbb\xbf" + GOOD.replace("\n1,", "\n\ufeff1,").encode(), ROWS + ROWS,
-        aside=[(4, "is the header again")], warning="2 row(s) begin with the mark of UTF-8",
+        aside=[(4, "is the header again")], warning="the mark of UTF-8 that files begin with, in 2 rows",
     ),
     "a mark of UTF-8 twice": csv(b"\xef\xbb\xbf" * 2 + GOOD.encode(), ROWS),
     "UTF-8 read as Latin-1": csv(

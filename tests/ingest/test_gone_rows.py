@@ -11,7 +11,7 @@ def test_a_row_that_is_gone_from_its_file_is_named(ingested: Folder) -> None:
     ingested.write({"visits.csv": HEAD + "001,2024-01-01T00:00:00Z,50,200.5\n001,2024-02-01T00:00:00Z,51,210\n"})
     found = ingested.json("ingest")
     (line,) = [line for line in found["warnings"] if "gone from files" in line]
-    assert "1 row(s)" in line
+    assert "lack 1 row of earlier runs" in line
     assert "patient 002 at 2024-01-15T00:00:00Z" in line
     assert "featurestore delete patient ID" in line
     assert len(ingested.json("history", "age_share", "002")["values"]) == 1

@@ -31,7 +31,7 @@ def test_preview_shows_the_last_records_where_a_source_begins_with_what_comes(sh
 def test_doctor_tries_the_connection(shop: Shop) -> None:
     shop.send(("a", 1, 10))
     said = [check["what"] for check in shop.folder.json("doctor")["checks"] if check["area"] == "sources"]
-    assert said == [f"orders: topic {shop.topic} has 2 partition(s) and at most 1 records"]
+    assert said == [f"orders: topic {shop.topic} has 2 partitions and at most 1 records"]
     shop.edit(f'topic = "{shop.topic}"', 'topic = "none"')
     checks = shop.folder.json("doctor", code=1)["checks"]
     (failed,) = [check for check in checks if check["area"] == "sources"]
@@ -84,7 +84,7 @@ def test_no_secret_is_ever_printed(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], message: str, hint: str) -> None:
     given = {name: value for name, value in {**WORDS, **settings}.items() if value is not None}
     with pytest.raises(ConfigError) as caught:
-        read_settings(TomlTable(given, "featurestore.toml", "sources.x"))
+        read_settings(TomlTable(given, "featurestore.toml", ("sources", "x")))
     assert caught.value.message.startswith(message)
     assert (caught.value.hint or "").startswith(hint)
 
@@ -113,7 +113,7 @@ def test_a_key_that_is_not_text_is_nobody(shop: Shop, key: bytes) -> None:
     ran = shop.folder.run("ingest", "amount", code=3)
     assert "its key is not text: UTF-8, without a zero byte as in a number or an Avro key" in ran.err
     assert "key_format" in ran.err
-    assert "1 record(s) without a payload deleted nothing" in ran.err
+    assert "nothing is deleted by 1 record without a payload" in ran.err
     assert shop.values("amount", "ada") == [10]
 
 

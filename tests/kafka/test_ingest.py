@@ -81,7 +81,7 @@ def test_what_can_not_be_decoded_is_set_aside_with_partition_and_offset(shop: Sh
     shop.kafka.send(shop.topic, ["", "{", b"\xff", "[1]", order("b", 1, 5).replace("{", "{\n"), None])
     found = shop.folder.json("ingest", code=3)
     assert [one["rows_rejected"] for one in found["features"]] == [4, 4]
-    assert "1 record(s) without a payload were passed over" in " ".join(found["warnings"])
+    assert "passed over: 1 record without a payload" in " ".join(found["warnings"])
     rows = shop.folder.json("runs", found["run_id"], "--rejected")["rejected"]
     wrong = "Expecting property name enclosed in double quotes at character 2"
     assert [(one["place"], one["reason"]) for one in rows] == [

@@ -242,7 +242,7 @@ def test_a_folder_is_all_files_in_it_that_are_named_like_the_type(shops: Shops) 
     shop.write("data/readme.md", "# data")
     taken = shop.read()
     assert taken.frame["id"].to_list() == ["1", "2"]
-    left_out = "source visits: 1 file(s) in data are not named like csv and left out: readme.md"
+    left_out = "source visits: left out in data: 1 file not named like csv, such as readme.md"
     assert list(taken.warnings) == [left_out]
 
 

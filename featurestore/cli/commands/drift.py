@@ -38,8 +38,8 @@ def command(
       featurestore drift --recompute
       featurestore drift age_normalized --report drift.html
     """
+    from featurestore.errors import plural
     from featurestore.render import json, text
-    from featurestore.render.words import plural
     from featurestore.workflows.drift import overview, timeline
 
     session: Session = ctx.obj

@@ -29,8 +29,8 @@ def command(
       featurestore export age_normalized --output ages.parquet
       featurestore export risk@1 > risk.csv
     """
+    from featurestore.errors import plural
     from featurestore.render import json
-    from featurestore.render.words import plural
     from featurestore.workflows.export import export_feature
 
     session: Session = ctx.obj

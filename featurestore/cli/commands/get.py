@@ -51,8 +51,8 @@ def command(
     from pathlib import Path
 
     from featurestore.cli.options import fields, write_log
+    from featurestore.errors import plural
     from featurestore.render import json, text
-    from featurestore.render.words import plural
     from featurestore.workflows.get import get_by_id
 
     session: Session = ctx.obj

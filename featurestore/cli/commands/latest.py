@@ -46,8 +46,8 @@ def command(
       featurestore latest patient -f age_normalized,risk --output score.parquet
       featurestore latest patient -f @churn --at 2026-01-01T00:00:00Z --known
     """
+    from featurestore.errors import plural
     from featurestore.render import json
-    from featurestore.render.words import plural
     from featurestore.workflows.join.question import resolve_features
     from featurestore.workflows.latest import latest
 

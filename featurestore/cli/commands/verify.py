@@ -44,11 +44,10 @@ def command(
     """
     from pathlib import Path
 
-    from featurestore.errors import UsageError
+    from featurestore.errors import UsageError, plural
     from featurestore.progress import Progress
     from featurestore.render import json, text
     from featurestore.render.lines import replay_line
-    from featurestore.render.words import plural
     from featurestore.workflows.verify.verify import verify_project
 
     session: Session = ctx.obj

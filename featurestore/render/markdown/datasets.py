@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from featurestore.errors import plural
 from featurestore.render.markdown.cells import cell, table
-from featurestore.render.words import duration, instant, plural
+from featurestore.render.words import duration, instant
 
 if TYPE_CHECKING:
     from featurestore.offline.contract import DataSet

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
+from featurestore.errors import plural
 from featurestore.render.text.style import DIM, line
-from featurestore.render.words import plural
 from featurestore.times import format_instant
 from featurestore.workflows.backup.backup import BackupResult
 from featurestore.workflows.backup.restore import RestoreResult

@@ -5,9 +5,9 @@ Plain text: a hook has no use for Rich, which takes 30 ms to import.
 
 from __future__ import annotations
 
+from featurestore.errors import plural
 from featurestore.render.lines import finding_line, locked_lines
 from featurestore.render.printable import one_line
-from featurestore.render.words import plural
 from featurestore.workflows.check import CheckResult
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.offline.contract import DataSet, DataSetEntity
 from featurestore.render.text.style import DIM, NAME, facts, line
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import duration, instant, plural
+from featurestore.render.words import duration, instant
 from featurestore.workflows.datasets.rebuild import RebuildResult
 
 

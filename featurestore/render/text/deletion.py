@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
+from featurestore.errors import plural
 from featurestore.point_in_time.entities import format_entity
 from featurestore.render.printable import one_line
 from featurestore.render.text.style import DIM, line
-from featurestore.render.words import plural
 from featurestore.times import format_instant
 from featurestore.workflows.delete import DeleteResult
 

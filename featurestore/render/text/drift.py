@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.frozen import frozen
 from featurestore.render.charts import LINE, columns, spark
 from featurestore.render.text.style import BAD, DIM, GOOD, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.verdicts import compared_with, measured_by, verdict
-from featurestore.render.words import instant, minute, number, plural, score
+from featurestore.render.words import instant, minute, number, score
 from featurestore.workflows.drift.baseline import BaselineResult
 from featurestore.workflows.drift.overview import DriftRow
 from featurestore.workflows.drift.timeline import DriftResult, Point

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 
+from featurestore.errors import plural
 from featurestore.render.text.style import NAME, line
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import duration, plural
+from featurestore.render.words import duration
 from featurestore.times import format_instant
 from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
+from featurestore.errors import plural
 from featurestore.render.text.style import DIM, line
-from featurestore.render.words import plural
 from featurestore.workflows.rename import RenameResult
 from featurestore.workflows.retire import RetireResult
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import count, drift_reasons, instant, plural, score
+from featurestore.render.words import count, drift_reasons, instant, score
 from featurestore.runs import GONE, fewest_rejected
 from featurestore.workflows.runs import RunDetail
 

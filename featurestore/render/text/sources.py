@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.frozen import frozen
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, FittedTable, Kind, table
-from featurestore.render.words import plural
 from featurestore.tables.values import json_value
 from featurestore.toml import toml_value
 from featurestore.workflows.source_preview import PreviewColumn, SourcePreview

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.render.text.style import BAD, DIM, GOOD, NAME, WARN, line, status
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import age, count, plural, score
+from featurestore.render.words import age, count, score
 from featurestore.workflows.status import FeatureState, ProjectState
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.model import Json
 from featurestore.point_in_time.entities import format_entity
 from featurestore.render.json.verify import finding_document
 from featurestore.render.lines import replay_line
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import instant, number, plural
+from featurestore.render.words import instant, number
 
 if TYPE_CHECKING:
     from featurestore.config import Project

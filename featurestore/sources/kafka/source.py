@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from featurestore.errors import NothingToReadError
+from featurestore.errors import NothingToReadError, plural
 from featurestore.model import Json, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.batches import offer_of_batches, path_of
@@ -207,13 +207,13 @@ class KafkaSource:
             yield decode(raw, _facts(part)[1], part.name, self._settings, read, read_keys)
         if passed and self._settings.tombstone == "skip":
             report(
-                f"{self._source.name}: {passed:,} record(s) without a payload were passed over; "
+                f"{self._source.name}: passed over: {plural(passed, 'record')} without a payload; "
                 'tombstone = "delete" deletes the entity that their key names'
             )
         elif nameless:
             report(
-                f"{self._source.name}: {nameless:,} record(s) without a payload deleted nothing: their key is missing, "
-                f"or can't be read as {self._settings.key_format}"
+                f"{self._source.name}: nothing is deleted by {plural(nameless, 'record')} without a payload, whose key "
+                f"is missing or can't be read as {self._settings.key_format}"
             )
 
     def _read_keys(self) -> ReadKeys:
@@ -279,7 +279,7 @@ class KafkaSource:
             reader.close()
         records = sum(found.stable - found.low for found in topic.partitions.values())
         name = f"{self._source.name}: topic {self._settings.topic}"
-        yield Finding(f"{name} has {len(topic.partitions)} partition(s) and at most {records:,} records")
+        yield Finding(f"{name} has {plural(len(topic.partitions), 'partition')} and at most {records:,} records")
         blocked = [number for number, found in topic.partitions.items() if found.high > found.stable]
         if blocked:
             hint = "a producer has not ended its transaction; what follows is read once it has"

@@ -14,11 +14,12 @@ from textual.containers import Container, Vertical
 from textual.events import Resize
 from textual.timer import Timer
 
+from featurestore.errors import plural
 from featurestore.model import Json
 from featurestore.render.charts import spark
 from featurestore.render.text.drift import Scores
 from featurestore.render.verdicts import measured_by, verdict
-from featurestore.render.words import minute, number, plural, score
+from featurestore.render.words import minute, number, score
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FeatureList, FeatureRow, version_reference

@@ -15,13 +15,14 @@ from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
+from featurestore.errors import plural
 from featurestore.model import Problem
 from featurestore.render.printable import printable
 from featurestore.render.text.features import declared_rows, hash_remarks
 from featurestore.render.text.lineage import lineage_tree
 from featurestore.render.text.stats import stats_page
 from featurestore.render.text.style import facts
-from featurestore.render.words import instant, plural
+from featurestore.render.words import instant
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FeatureFiles, FeatureHistory, FeatureList, RunRow

@@ -10,8 +10,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from featurestore.errors import plural
 from featurestore.render.charts import spark
-from featurestore.render.words import age, minute, plural, score
+from featurestore.render.words import age, minute, score
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FEATURE_FIELDS, FeatureList, FeatureRow, LockedPage, age_of

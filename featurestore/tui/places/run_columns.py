@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from featurestore.errors import plural
 from featurestore.offline.totals import RunTotals
-from featurestore.render.words import instant, plural
+from featurestore.render.words import instant
 from featurestore.tui.data import RunRow
 from featurestore.tui.texts import BAD, DIM, NAME, WARN, cell, status
 from featurestore.tui.widgets.columns import Column

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from featurestore.render.words import plural
+from featurestore.errors import plural
 from featurestore.tui.filter import Searched, Term, narrowed, parse
 from featurestore.tui.widgets.columns import Measured
 from featurestore.tui.widgets.filterbar import FilterBar, FilterInput

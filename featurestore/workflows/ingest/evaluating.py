@@ -12,7 +12,7 @@ from functools import partial
 
 import polars as pl
 
-from featurestore.errors import DeclarationError, FeatureError
+from featurestore.errors import DeclarationError, FeatureError, plural
 from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.moves import restate
@@ -138,8 +138,8 @@ class GoneRows:
 
     def __str__(self) -> str:
         return (
-            f"{self.source.name}: {self.count:,} row(s) of earlier runs are gone from files that are still there, such "
-            f"as that of {self.first}; what was made of them stays. With id in the source a row that moves takes its "
+            f"{self.source.name}: files that are still there lack {plural(self.count, 'row')} of earlier runs, such as "
+            f"that of {self.first}; what was made of them stays. With id in the source a row that moves takes its "
             f"values along; featurestore delete {self.entity_type.name} ID --at TIME takes values back"
         )
 

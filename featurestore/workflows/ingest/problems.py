@@ -10,7 +10,14 @@ from unicodedata import normalize
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.errors import DeclarationError, FeatureError, FeatureStoreError, VersionFileError, did_you_mean
+from featurestore.errors import (
+    DeclarationError,
+    FeatureError,
+    FeatureStoreError,
+    VersionFileError,
+    did_you_mean,
+    plural,
+)
 from featurestore.evaluation.user_code import said_by
 from featurestore.model import Problem, RejectedRow, Scope
 from featurestore.sources.pinned_types import pin_place, read_pins
@@ -109,7 +116,7 @@ def forgotten_problem(target: Target, source: str) -> Problem:
 def without_columns(source: str, feature: str, files: int, columns: Sequence[str]) -> str:
     """What a new feature names and nobody needed while the files were there."""
     named = f"the column{'s' if len(columns) > 1 else ''} {', '.join(map(repr, columns))}"
-    gone = f"{files:,} file(s) of {source} that vanished"
+    gone = f"{plural(files, 'file')} of {source} that vanished"
     return (
         f"{feature}: the rows of {gone} were kept without {named}, which no feature needed then, and don't count "
         f"for it; columns that are declared in [sources.{source}.columns] are kept for features to come"
