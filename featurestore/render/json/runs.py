@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from featurestore import times
+from featurestore.errors import plural
 from featurestore.model import FeatureRun, Json, RejectedRow, Run
+from featurestore.runs import fewest_rejected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +27,15 @@ def ingest_document(
     run: Run, warnings: Sequence[str] = (), *, dry_run: bool, sources: Sequence[dict[str, Json]] = ()
 ) -> dict[str, Json]:
     """The run that was made, and what to warn of; of a dry run also how each source is read."""
-    document = {**run_document(run), "dry_run": dry_run, "warnings": list(warnings)}
+    said = [*warnings, *_set_aside(run, dry_run=dry_run)]
+    document = {**run_document(run), "dry_run": dry_run, "warnings": list[Json](said)}
     return {**document, "sources": list(sources)} if dry_run else document
 
 
 def backfill_document(found: BackfillResult, *, dry_run: bool) -> dict[str, Json]:
     """The last run that was made, in the keys of `ingest_document`, and under ``steps`` all of them."""
-    warnings = list(dict.fromkeys(line for step in found.steps for line in step.result.warnings))
+    said = [[*step.result.warnings, *_set_aside(step.result.run, dry_run=dry_run)] for step in found.steps]
+    warnings = list(dict.fromkeys(line for lines in said for line in lines))
     last: dict[str, Json] = dict.fromkeys(_RUN)
     last |= {"duration_s": 0.0, "status": "ok", "source": "", "features": []}
     if found.steps:
@@ -45,6 +49,15 @@ def backfill_document(found: BackfillResult, *, dry_run: bool) -> dict[str, Json
         for step in found.steps
     ]
     return {**last, "dry_run": dry_run, "warnings": list[Json](warnings), "steps": steps}
+
+
+def _set_aside(run: Run, *, dry_run: bool) -> list[str]:
+    """What people see as a table of rows; a dry run stores none that could be listed."""
+    count = fewest_rejected((item.source, item.rows_rejected) for item in run.features)
+    if not count:
+        return []
+    where = "" if dry_run else f": featurestore runs {run.run_id} --rejected lists them, each with its reason"
+    return [f"{plural(count, 'row')} set aside{where}"]
 
 
 def runs_document(runs: Sequence[Run]) -> dict[str, Json]:
