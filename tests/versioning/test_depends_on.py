@@ -113,6 +113,7 @@ def test_a_hook_that_names_a_declared_file_checks_its_feature(risk: Folder) -> N
     risk.write({"weights.json": '{"a": 3}'})
     weights = str(risk.root / "weights.json")
     assert risk.json("check", weights, code=1)["findings"][0]["kind"] == "missing"
+    risk.write({"other.json": "{}"})
     assert risk.json("check", str(risk.root / "other.json"))["features"] == 0
 
 
