@@ -96,7 +96,8 @@ def write_stream(frame: pl.DataFrame, stream: BinaryIO, form: Format) -> None:
     if form == "parquet":
         frame.write_parquet(_system_file(stream), compression="zstd", compression_level=1)  # fast
     elif form == "arrow":
-        frame.write_ipc(_system_file(stream))
+        # Texts one after another: views would lie in buffers that hold those of rows which are not in the table too.
+        frame.write_ipc(_system_file(stream), compat_level=pl.CompatLevel.oldest())
     else:
         if form == "csv":
             stream.write(csv_header(frame).encode())
