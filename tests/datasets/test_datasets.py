@@ -153,6 +153,11 @@ def test_a_name_has_one_content_until_it_is_replaced(ingested: Folder) -> None:
     ingested.run("ingest")
     make(ingested, output="other.parquet", code=2)
     assert not (ingested.root / "other.parquet").exists()
+    (ingested.root / "labels.csv").write_text(LABELS + "001,2024-01-15T00:00:00Z,a\n")
+    labels = str(ingested.root / "labels.csv")
+    asked = ("-f", "age_share", "--timestamp-column", "at", "--dataset", "trial")
+    assert ingested.run("join", labels, *asked, code=2).out == ""  # other labels are told before anything is written
+    (ingested.root / "labels.csv").write_text(LABELS)
     second = make(ingested, "--replace").read_bytes()
     assert second != first
     ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"))

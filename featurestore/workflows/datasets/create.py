@@ -148,17 +148,28 @@ def _inputs(store: OfflineStore, item: JoinedFeature, run_seq: int) -> Iterator[
         yield DataSetInput(version.id.feature, version.id.sha256, version.number, version.max_age, rows)
 
 
+def refuse_other_labels(store: OfflineStore, name: str, labels: LabelFile) -> None:
+    """Raises UsageError where a data set of that name was made of other labels: before anything is computed."""
+    for stored in store.datasets(name):
+        if stored.labels_sha256 != labels.sha256:
+            raise _taken(stored)
+
+
 def is_free(store: OfflineStore, dataset: DataSet) -> bool:
     """Whether the name is free. False where the same data set has it; raises UsageError where another one has it."""
     for stored in store.datasets(dataset.name):
         if stored.content_sha256 == dataset.content_sha256 and stored.labels_sha256 == dataset.labels_sha256:
             return False
-        raise UsageError(
-            f"a data set {dataset.name} with other contents exists",
-            where=f"made {times.format_instant(stored.made_at)} of {stored.labels_name}",
-            hint="give another name, or replace it with --replace",
-        )
+        raise _taken(stored)
     return True
+
+
+def _taken(stored: DataSet) -> UsageError:
+    return UsageError(
+        f"a data set {stored.name} with other contents exists",
+        where=f"made {times.format_instant(stored.made_at)} of {stored.labels_name}",
+        hint="give another name, or replace it with --replace",
+    )
 
 
 def store_dataset(

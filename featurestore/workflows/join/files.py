@@ -17,7 +17,14 @@ from featurestore.registry.git import commit_of
 from featurestore.tables.batches import read_batches, write_batches
 from featurestore.tables.content import ContentHash
 from featurestore.tables.files import open_table
-from featurestore.workflows.datasets.create import NewDataSet, check_new, describe, is_free, store_dataset
+from featurestore.workflows.datasets.create import (
+    NewDataSet,
+    check_new,
+    describe,
+    is_free,
+    refuse_other_labels,
+    store_dataset,
+)
 from featurestore.workflows.datasets.label_files import hash_labels
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.facts import JoinFacts
@@ -91,6 +98,8 @@ def join_files(
         content = ContentHash()
         commit = commit_of(project.root)  # before the output is written, which would make a clean tree look changed
         label_file = hash_labels(stream, form, labels.title, labels.dialect)
+        if not dataset.replace:
+            refuse_other_labels(store, dataset.name, label_file)
         with _writer(output, progress, types, content) as (write, frames):
             facts = join_to(write)
             record = describe(
