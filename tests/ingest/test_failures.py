@@ -371,6 +371,24 @@ def test_a_source_in_the_place_of_a_feature_is_told(project: Folder) -> None:
     assert "featurestore ingest --source visits" in said
 
 
+@pytest.mark.parametrize("long", [False, True])
+def test_an_operation_on_a_column_that_a_typo_makes_text_says_how_to_declare_it(project: Folder, long: bool) -> None:
+    code = AGE.replace('pl.col("age") / 100', 'pl.col("pulse") / 2')
+    if long:
+        code = (
+            code.replace("age_share()", "age_share(visits)")
+            .replace("pl.Expr", "pl.DataFrame")
+            .replace('return pl.col("pulse") / 2', 'return visits.select("patient_id", value=pl.col("pulse") / 2)')
+        )
+    rows = "001,2024-01-01T00:00:00Z,50,1,70\n002,2024-01-01T00:00:00Z,50,1,7O\n"
+    project.write({"features/cardiac.py": code, "visits.csv": "patient_id,visit_at,age,chol,pulse\n" + rows})
+    said = " ".join(project.run("ingest", code=4).err.split())
+    way_out = 'pulse = { type = "float" }'
+    assert f"declare it, {way_out} in [sources.visits.columns], and others are set aside; else fix" in said
+    project.edit("featurestore.toml", "[sources.visits.columns]\n", f"[sources.visits.columns]\n{way_out}\n")
+    assert project.features(code=3)["age_share"]["rows_rejected"] == 1
+
+
 def test_an_operation_on_a_column_that_a_typo_pinned_as_text_names_the_pin(project: Folder) -> None:
     undeclared = [line for line in (project.root / "featurestore.toml").read_text().splitlines() if "chol" not in line]
     project.write({"featurestore.toml": "\n".join(undeclared)})

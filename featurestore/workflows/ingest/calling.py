@@ -197,7 +197,7 @@ class Caller:
         except ENDS_THE_RUN:
             raise
         except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
-            return problem_of(exc, self._project, target, [name for each in rows for name in each.unread])
+            return problem_of(exc, self._project, target, rows)
 
     def _seen(self, ready: Ready, rows: SortedRows) -> SortedRows:
         """The rows as a function sees them: of the long form with what stands beside a row alone, or an entity."""
@@ -229,7 +229,7 @@ class Caller:
         except BaseException as exc:  # noqa: BLE001  # what they raise, and panics of Polars
             if len(expressions) == 1:
                 ((_, one),) = ready.items()
-                yield one, problem_of(exc, self._project, one.target, rows.unread)
+                yield one, problem_of(exc, self._project, one.target, [rows])
                 return
             # One of them is wrong, and Polars does not say which: each by itself.
             for key, one in ready.items():

@@ -18,43 +18,57 @@ from featurestore.errors import (
     did_you_mean,
     plural,
 )
+from featurestore.evaluation.evaluate import SortedRows
 from featurestore.evaluation.user_code import said_by
 from featurestore.model import Problem, RejectedRow, Scope
 from featurestore.sources.pinned_types import pin_place, read_pins
+from featurestore.toml import toml_key
 from featurestore.versioning.running.modules import user_frame
 from featurestore.workflows.ingest.targets import Target
 
 _NAMED = 10  # files of one source that are gone
 
 
-def problem_of(error: BaseException, project: Project, target: Target, unread: Sequence[str] = ()) -> Problem:
+def problem_of(error: BaseException, project: Project, target: Target, rows: Sequence[SortedRows] = ()) -> Problem:
     """An exception in the three parts of every error; a user's own is located in the user's file.
 
-    ``unread`` are columns of the source that its rows don't have, since no code seems to need them.
+    ``rows`` are those of each source that the code has seen.
     """
     if isinstance(error, FeatureStoreError):
         return Problem(error.code, error.message, error.where or target.place, error.hint)
     where = user_frame(error, project.root) or target.place
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
-        return _missing_column(error, target, where, unread)
+        return _missing_column(error, target, where, [name for each in rows for name in each.unread])
     message = f"{target.feature.function}() raised {said_by(error)}"
     hint = "fix the function, then ingest again; the other features are not affected"
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = _import_hint(error.name, project)
     if isinstance(error, pl.exceptions.InvalidOperationError | pl.exceptions.SchemaError):
-        hint = "; ".join([*_pinned_texts(project, target), hint])
+        texts = _inferred_texts(project, target, rows)
+        hint = "; ".join([*texts, f"else {hint}" if texts else hint])
     return Problem("feature", message, where, hint)
 
 
-def _pinned_texts(project: Project, target: Target) -> list[str]:
-    """What an operation on a wrong type may come of: columns that are text because their first values were."""
-    found = []
+def _inferred_texts(project: Project, target: Target, rows: Sequence[SortedRows]) -> list[str]:
+    """What an operation on a wrong type may come of: columns that are text because of the values that they have now,
+    or that they had when their types were pinned.
+    """
+    found: list[str] = []
+    seen = {each.source.name: each.frame.schema for each in rows}
+    keys = {name for entity_type in project.entity_types.values() for name in entity_type.key_names}
     for source in target.feature.reads:
         try:
-            texts = [name for name, kind in read_pins(project, source).items() if kind == "string"]
+            pins = read_pins(project, source)
         except VersionFileError:  # said by whoever reads the rows
             continue
-        for name in target.seen_among(texts)[:_NAMED]:
+        known = {*source.columns, *source.roles, *keys, *pins}
+        texts = [name for name, kind in seen.get(source.name, {}).items() if kind == pl.String and name not in known]
+        found.extend(
+            f"{name} is text, as not every value of it is a number: if it should be, declare it, "
+            f'{toml_key(name)} = {{ type = "float" }} in [sources.{source.name}.columns], and others are set aside'
+            for name in target.seen_among(texts)[:_NAMED]
+        )
+        for name in target.seen_among([name for name, kind in pins.items() if kind == "string"])[:_NAMED]:
             place = pin_place(project, source, name)
             found.append(f"{name} is text by {place}: if it is not meant to be, change that line, or delete it")
     return found
