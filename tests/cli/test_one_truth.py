@@ -263,7 +263,9 @@ def test_a_server_that_is_away_is_said_and_the_last_answer_given(shared: Folder,
     own_postgres.stop()
     try:
         ran = shared.run("list", "--json")
-        assert ran.json == before
+        (said,) = ran.json["warnings"]
+        assert "can't be reached" in said
+        assert ran.json == {**before, "warnings": [said]}
         assert "can't be reached" in ran.err
         assert "as of 20" in ran.err
         (shared.root / ".featurestore" / "summary.json").unlink()

@@ -77,7 +77,7 @@ SHAPES = {
     "a quote in the header that is never closed": csv('id,"at,x\n1,2\n', refusal="quote in the header"),
     "a whole row inside a quoted field": csv(
         'id,at,x\n1,2024-01-01,"a\n2,2024-01-02,b\nc"\n3,2024-01-03,d\n', ["a\n2,2024-01-02,b\nc", "d"],
-        warning="one of which has the 3 fields of a whole row",
+        warning="has the 3 fields of a whole row, in 1 row, first in row",
     ),
     "a lost separator": csv(swap("2,2024-01-02,2", "2,2024-01-022"), ROWS[::2], aside=[(2, ASIDE_2)]),
     "a lost separator beside a quote": csv(
@@ -91,7 +91,7 @@ SHAPES = {
         "id,at,x\n1,2024-01-01,1,\n2,2024-01-02,2,\n", [], aside=[(1, ASIDE_4), (2, ASIDE_4)]
     ),
     "separators behind every line": csv(
-        "id,at,x,\n1,2024-01-01,1,\n2,2024-01-02,2,\n", [1, 2], warning="1 column(s) without a name"
+        "id,at,x,\n1,2024-01-01,1,\n2,2024-01-02,2,\n", [1, 2], warning="left out: 1 column without a name"
     ),
     "single quotes that nobody declared": csv(second("'2,5'"), [1, 3], aside=[(2, "quote = \"'\"")]),
     "single quotes": csv(swap("2,2024-01-02,2", "'2','2024-01-02','2,5'"), ["1", "2,5", "3"], "quote = \"'\""),

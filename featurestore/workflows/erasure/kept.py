@@ -25,8 +25,9 @@ def kept_naming(project: Project, entity_type: EntityType, entity: Entity) -> bo
 
 def _names(path: Path, entity_type: EntityType, entity: Entity) -> bool:
     if path.suffix == ".parquet":
-        columns = columns_naming(pl.Schema(pl.read_parquet_schema(path)), entity_type, anywhere=True)
-        rows = pl.read_parquet(path, columns=columns, glob=False)
-        return len(frame_naming(rows, entity_type, entity, anywhere=True)) > 0
+        rows = pl.scan_parquet(path, glob=False)
+        columns = columns_naming(rows.collect_schema(), entity_type, anywhere=True)
+        found = frame_naming(rows.select(columns).collect(), entity_type, entity, anywhere=True)
+        return len(found) > 0
     names = naming([entity[name] for name in entity_type.key_names])
     return names("\n".join(texts_in(json.loads(path.read_bytes()))))
