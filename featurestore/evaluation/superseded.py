@@ -99,12 +99,15 @@ def ways_out(
 def find_repeats(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series | None:
     """Whether each row repeats the columns ``order`` of the row before it; None if the frame is not sorted by them."""
     equal = pl.Series([True]).new_from_index(0, frame.height)
-    ahead = pl.Series([False]).new_from_index(0, frame.height)
     for name in order:
         column, before = frame[name], frame[name].shift(1)
-        ahead = ahead | (equal & (column > before).fill_null(True))
-        equal = equal & (column == before).fill_null(False)
-    return equal if (ahead | equal).all() else None
+        same = (column == before).fill_null(value=False)
+        # Of rows that differ here first alone: which of two texts is greater takes longer than whether they differ.
+        at = (equal & ~same).arg_true()
+        if not (column.gather(at) > before.gather(at)).fill_null(value=True).all():
+            return None
+        equal = equal & same
+    return equal
 
 
 def _first_clash(frame: pl.DataFrame, repeats: pl.Series, superseded: pl.Series) -> tuple[int, int] | None:
