@@ -27,7 +27,7 @@ _WORDS: dict[type, str] = {
 _EXAMPLES: dict[type, str] = {
     bool: "true", str: '"…"', int: "1", float: "0.5", dict: '{ … = "…" }', list: '["…"]',
 }  # fmt: skip
-_MOST_LINES = 5_000
+_MOST_LINES = 500  # each is read with all before it: of so many in about a second
 _NO_TABLES = frozenset({str, int, float, bool, list, tuple})
 _PLAIN_KEY = re.compile(r"[^@:/\x00-\x1f]{1,64}")
 # A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
@@ -155,7 +155,9 @@ class TomlTable:
             kinds = kind if isinstance(kind, tuple) else (kind,)
             wanted = " or ".join(dict.fromkeys(_WORDS[one] for one in kinds if one is not int or float not in kinds))
             found = _WORDS.get(type(value), "a date or a time")
-            raise self.error(name, f"must be {wanted}, not {found}", f"for example {name} = {_EXAMPLES[kinds[0]]}")
+            raise self.error(
+                name, f"must be {wanted}, not {found}", f"for example {shown_key(name)} = {_EXAMPLES[kinds[0]]}"
+            )
         return value
 
     def text(self, name: str, default: str | None = None) -> str | None:

@@ -142,6 +142,7 @@ def test_a_memory_that_is_not_a_size_or_too_small_is_refused(folder: Folder, tex
     [
         ("[online.'redis://:s3cr3t@h']\n[online.'redis://:s3cr3t@h']\n", "Cannot declare (at line 4, column"),
         ("[online]\nurl = ['redis://:s3cr3t@h']\n", "online.url must be text, not a list"),
+        ("[sources]\n'redis://:s3cr3t@h' = 1\n", "sources.… must be a table, not a whole number"),
         ("[online]\n's3cr3t' = 1\n", "[online] has a key that is not known"),
         ("['redis://:s3cr3t@h']\n", "has a key that is not known"),
         ("[sources.w]\ntype = 's3cr3t'\n", "sources.w.type is not a known source type"),
